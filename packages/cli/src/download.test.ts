@@ -64,7 +64,7 @@ describe('taskfleet download', () => {
     expect(await stored(queue)).toHaveLength(3)
   })
 
-  test('stores an address and destination once, unless it is told to download again', async () => {
+  test('does not store the same address and destination twice without --again', async () => {
     const queue = ownQueue()
     const give = (...more: string[]) => json<Answer>('download', at('a.iso'), '--queue', queue, ...more)
     const fresh = ({ downloads }: Answer) => downloads.map((one) => one.fresh)

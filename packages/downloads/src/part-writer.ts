@@ -1,10 +1,11 @@
-import { fdatasync, write as writeFile } from 'node:fs'
+import { write as writeFile } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { asError } from '@taskfleet/core'
 import type { Task } from '@taskfleet/worker'
 import type { Algorithm, Checksums } from './checksums.ts'
 import { diskFailure } from './failures.ts'
 import { BLOCK, type HashThreads, type RunningHash } from './hash-threads.ts'
+import { WriteBack } from './write-back.ts'
 
 /** Blocks that the disk or the hash still reads before the network is asked to pause. */
 const MOST_OUT = 8
@@ -48,6 +49,7 @@ export class PartWriter {
   readonly #handle: FileHandle
   readonly #options: PartWriterOptions
   readonly #threads: HashThreads
+  readonly #writeBack: WriteBack
   /** SHA-256 first, then what else is wanted. */
   #hashes: [algorithm: Algorithm, hash: RunningHash][]
   #algorithms: readonly Algorithm[]
@@ -58,9 +60,7 @@ export class PartWriter {
   #out = 0
   #position = 0
   #written = 0
-  #syncedTo = 0
   #writing = false
-  #syncing = false
   /** Undefined until the first byte has to be written. */
   #begun: Promise<void> | undefined
   #mayWrite = true
@@ -73,6 +73,12 @@ export class PartWriter {
     this.#handle = handle
     this.#options = options
     this.#threads = options.threads
+    this.#writeBack = new WriteBack({
+      ...options,
+      handle,
+      onDone: () => this.#settled(),
+      onFailure: (failure) => this.#fail(failure),
+    })
     this.#algorithms = options.algorithms ?? []
     this.#hashes = this.#openHashes()
   }
@@ -128,7 +134,7 @@ export class PartWriter {
     await Promise.all(this.#hashes.map(([, hash]) => hash.update(chunk)))
     this.bytes += chunk.length
     this.#position += chunk.length
-    this.#written = this.#syncedTo = this.#position
+    this.#written = this.#position
   }
 
   /** From here on, nothing is written before `begin`. */
@@ -165,7 +171,7 @@ export class PartWriter {
     this.#closeHashes()
     this.#algorithms = algorithms
     this.#hashes = this.#openHashes()
-    this.bytes = this.#position = this.#written = this.#syncedTo = this.#filled = 0
+    this.bytes = this.#position = this.#written = this.#filled = 0
   }
 
   /** Writes what is left and waits for the disk and the hash; throws what has failed. */
@@ -216,7 +222,7 @@ export class PartWriter {
   }
 
   get #busy(): boolean {
-    return this.#writing || this.#syncing || this.#out > 0
+    return this.#writing || this.#writeBack.busy || this.#out > 0
   }
 
   #turnOver(): void {
@@ -284,23 +290,12 @@ export class PartWriter {
       if (error) return this.#fail(diskFailure(error, this.#options.path))
       this.#position += count
       this.#written = this.#position
+      this.#writeBack.written(count)
       // A disk that fills up takes the first part of a write; the rest then gets its error.
       if (from + count < bytes.length) return this.#writeAll(piece, from + count)
       this.#toWrite.shift()
-      this.#syncIfDue()
       this.#writeNext()
       this.#done(piece)
-    })
-  }
-
-  #syncIfDue(): void {
-    if (this.#syncing || this.#position - this.#syncedTo < this.#options.flushBytes) return
-    this.#syncing = true
-    this.#syncedTo = this.#position
-    fdatasync(this.#handle.fd, (error) => {
-      this.#syncing = false
-      if (error) this.#fail(diskFailure(error, this.#options.path))
-      else this.#settled()
     })
   }
 

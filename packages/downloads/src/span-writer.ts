@@ -1,10 +1,11 @@
-import { fdatasync, write as writeFile } from 'node:fs'
+import { write as writeFile } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import { asError } from '@taskfleet/core'
 import type { Task } from '@taskfleet/worker'
 import { diskFailure } from './failures.ts'
 import { BLOCK, type HashThreads } from './hash-threads.ts'
 import type { Segment } from './segment-map.ts'
+import { WriteBack } from './write-back.ts'
 
 /** Blocks that wait for the disk before the network is asked to pause. */
 const MOST_OUT = 4
@@ -33,12 +34,11 @@ export class SpanWriter {
   readonly #options: SpanWriterOptions
   readonly #segment: Segment
   readonly #onWritten: (from: number, to: number) => void
+  readonly #writeBack: WriteBack
   readonly #waiting: Piece[] = []
   #block: Buffer | undefined
   #filled = 0
   #writing = false
-  #unsynced = 0
-  #syncing = false
   #failure: Error | undefined
   #onIdle: (() => void) | undefined
 
@@ -47,6 +47,11 @@ export class SpanWriter {
     this.#segment = segment
     this.#options = options
     this.#onWritten = onWritten
+    this.#writeBack = new WriteBack({
+      ...options,
+      onDone: () => this.#settled(),
+      onFailure: (failure) => this.#fail(failure),
+    })
   }
 
   /** Where the next bytes may be received without a copy; `filled` takes them in. */
@@ -94,7 +99,7 @@ export class SpanWriter {
   }
 
   get #busy(): boolean {
-    return this.#writing || this.#syncing || this.#waiting.length > 0
+    return this.#writing || this.#writeBack.busy || this.#waiting.length > 0
   }
 
   #turnOver(): void {
@@ -141,22 +146,9 @@ export class SpanWriter {
       this.#waiting.shift()
       threads.giveBack(block)
       this.#onWritten(position, position + bytes.length)
-      this.#syncIfDue(bytes.length)
+      this.#writeBack.written(bytes.length)
       this.#writeNext()
       if (this.#flowing && !this.#failure) this.onDrain()
-    })
-  }
-
-  /** Starts writing back to the disk now and then, so that the last `fsync` is short. */
-  #syncIfDue(written: number): void {
-    this.#unsynced += written
-    if (this.#syncing || this.#unsynced < this.#options.flushBytes) return
-    this.#syncing = true
-    this.#unsynced = 0
-    fdatasync(this.#options.handle.fd, (error) => {
-      this.#syncing = false
-      if (error) this.#fail(diskFailure(error, this.#options.path))
-      else this.#settled()
     })
   }
 

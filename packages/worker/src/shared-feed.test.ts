@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { KeyStore } from '@taskfleet/core'
 import {
   type Change,
@@ -272,8 +271,11 @@ describe('a feeder that lies', () => {
     say({ collection: 'workers', id: runner.id, doc: { ...worker, state: 'dead' } })
     say({ collection: 'workers', id: runner.id, doc: { ...worker, control: { ...control, action: 'drain' } } })
     say({ collection: 'tasks', id: 'none', doc: { ...running, _id: randomUUID() as never, status: 'pending' } })
-    // For three polls nothing may happen, so there is no event to wait for.
-    await sleep(1_200)
+    // Each of these is found by a poll. The lies must not have done anything by then.
+    for (const value of [1, 2, 3]) {
+      const found = await fleet.post([{ do: 'return', value }], { queue })
+      expect(await fleet.ended(found._id)).toMatchObject({ status: 'completed' })
+    }
     letEnd()
     expect(await fleet.ended(id)).toMatchObject({ status: 'completed', attempt: 1, lost: 0, failures: 0 })
     // It takes on work, which only the poll has found, and obeys a cancel, which only the poll has found.
