@@ -18,6 +18,8 @@ const LEAST_LEFT_SECONDS = 0.5
 /** No segment is made shorter, in bytes. It is more than is in memory on its way. */
 const LEAST_SEGMENT = 2 ** 20
 const MOST_FAILURES = 3
+/** A connection that brings less, in bytes, has failed. */
+const LEAST_BROUGHT = 2 ** 14
 
 /** Of this process, connections beside the first of each download, by origin. */
 const extraByOrigin = new Map<string, number>()
@@ -158,7 +160,7 @@ export class Connections {
       const brought = segment.at - start
       log(`a connection for bytes ${start} and on ended with ${codeOf(error) || String(error)} after ${brought}`)
       const final = error instanceof UnrecoverableError || codeOf(error).startsWith('HTTP_')
-      if (!final && brought > 0) return
+      if (!final && brought >= LEAST_BROUGHT) return
       // The server lets us have fewer than we want.
       this.#grown = true
       this.#failures += 1

@@ -79,6 +79,14 @@ describe('a server that lets nobody have more than one connection', () => {
     expect(server.requests.length).toBeLessThan(8)
   })
 
+  it('cuts each further one after a few bytes, and is not asked for more again and again', async () => {
+    const server = await slow({ misbehave: ({ others }) => (others > 0 ? { cutAfter: 1000 } : undefined) })
+    const input = wanted(server)
+    expect(await bed.run(input)).toMatchObject({ sha256: server.sha256, fetchedBytes: SIZE })
+    expect((await bed.read(input.file)).equals(server.body)).toBe(true)
+    expect(server.requests.length).toBeLessThan(12)
+  })
+
   it('says that it has no ranges, and is asked for none', async () => {
     const server = await slow({ rate: 12 * MIB, misbehave: () => ({ headers: { 'accept-ranges': 'none' } }) })
     await bed.run(wanted(server))

@@ -82,6 +82,10 @@ export class Transfer {
   #restarts: number
   #savedAt: number | undefined
   #saving = false
+  /** What was met beside the transfer, and ends the attempt. */
+  #ended: Error | undefined
+  /** Ends the connection that the writer gets its bytes from. */
+  #stopReply: (reason: Error) => void = () => {}
   readonly #options: TransferOptions
 
   constructor(options: TransferOptions) {
@@ -181,7 +185,8 @@ export class Transfer {
     else if (this.#connections && this.#map.isRunning(writer.bytes)) await this.#connections.change()
     else return false
     if (context.signal.aborted) throw context.signal.reason
-    if (this.#connections?.failure) throw this.#connections.failure
+    const failure = this.#ended ?? this.#connections?.failure
+    if (failure) throw failure
     this.#report()
     this.#saveIfDue()
     return true
@@ -420,7 +425,8 @@ export class Transfer {
     const { writer } = this.#options.part
     const first = this.#first
     const watch = this.#watchRate(reply)
-    writer.onFailure = (failure) => reply.stop(failure)
+    this.#stopReply = (failure) => reply.stop(failure)
+    writer.onFailure = this.#stopReply
     const room = () => (first === undefined ? Number.POSITIVE_INFINITY : first.to - writer.bytes)
     const take = (count: number, into: () => boolean): boolean => {
       this.#checkTotal(writer.bytes + count)
@@ -428,7 +434,7 @@ export class Transfer {
       if (!flowing) watch?.hold()
       relieveReadBuffers(count)
       this.#received(count)
-      this.#saveIfDue((failure) => reply.stop(failure))
+      this.#saveIfDue()
       if (first !== undefined) {
         first.at = writer.bytes
         // What follows comes, or came, over another connection.
@@ -485,7 +491,7 @@ export class Transfer {
   }
 
   /** A checkpoint that could not be stored costs a later attempt some bytes; a lost lease or a full disk ends this one. */
-  #saveIfDue(onLost: (failure: Error) => void = () => {}): void {
+  #saveIfDue(): void {
     // Before it is stored by `#begin`, the part file may not be this attempt's.
     if (this.#saving || this.#savedAt === undefined || !this.#options.part.writer.begun) return
     if (performance.now() - this.#savedAt <= SAVE_EVERY_MS) return
@@ -493,8 +499,10 @@ export class Transfer {
     checkFree(this.#options.owner.folder, this.#options.keepFree)
       .then(() => this.save())
       .catch((error: unknown) => {
-        if (FINAL.has(codeOf(error)) && error instanceof Error) onLost(error)
-        else this.#options.context.log.warn(`the checkpoint was not stored: ${error}`)
+        if (FINAL.has(codeOf(error)) && error instanceof Error) {
+          this.#ended = error
+          this.#stopReply(error)
+        } else this.#options.context.log.warn(`the checkpoint was not stored: ${error}`)
       })
       .finally(() => {
         this.#saving = false
