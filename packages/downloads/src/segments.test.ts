@@ -84,7 +84,7 @@ describe('a server that lets nobody have more than one connection', () => {
     const input = wanted(server)
     expect(await bed.run(input)).toMatchObject({ sha256: server.sha256, fetchedBytes: SIZE })
     expect((await bed.read(input.file)).equals(server.body)).toBe(true)
-    expect(server.requests.length).toBeLessThan(12)
+    expect(server.requests.length).toBeLessThan(10)
   })
 
   it('says that it has no ranges, and is asked for none', async () => {

@@ -97,7 +97,7 @@ export async function rangeServer({ size, rate, misbehave }: RangeServerOptions)
       at = due
       for (const one of waiting) if (sent > one.bytes) one.resolve()
       if (at === bytes.length) response.end()
-      else if (at >= cutAfter) response.destroy()
+      else if (at >= cutAfter) response.socket?.destroySoon()
       else return
       clearInterval(timer)
     }, 10)
