@@ -18,7 +18,7 @@ const exclude = ['**/node_modules/**', '**/dist/**', '**/*.faults.test.ts']
 const project = (test: UserWorkspaceConfig['test']): UserWorkspaceConfig => ({
   ...SOURCES,
   // A busy machine with a slow database takes longer than the second that a poll has by default.
-  test: { testTimeout: 60_000, hookTimeout: 120_000, expect: { poll: { timeout: 20_000 } }, ...test },
+  test: { testTimeout: 120_000, hookTimeout: 120_000, expect: { poll: { timeout: 20_000 } }, ...test },
 })
 
 export default defineConfig({

@@ -75,6 +75,7 @@ export type { ObjectId, StoredProgress, TaskError } from './task/task-document.t
 export {
   type Claim,
   type Claimant,
+  type Held,
   type Hint,
   type Naming,
   Outcome,

@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { TaskDocument } from '@taskfleet/core'
+import { MongoTaskStore } from '@taskfleet/core/internal'
 import { ownQueue } from '@taskfleet/testkit/fleet/test-sockets'
 import { useFleet } from '@taskfleet/testkit/fleet/use-fleet'
-import { expect, test } from 'vitest'
+import { pino } from 'pino'
+import { expect, test, vi } from 'vitest'
 import { z } from 'zod'
 import { defineTask } from './define-task.ts'
 
@@ -29,6 +31,38 @@ test('a claim that was applied though its answer was lost is not held for ever',
   const ended = await fleet.ended(posted._id)
   expect(ended).toMatchObject({ status: 'completed', attempt: 2, lost: 0, failures: 0 })
   expect(ended.attempts[0]).toMatchObject({ outcome: 'released' })
+})
+
+test('an attempt that ends while the held tasks are read is not taken for an unanswered claim', async () => {
+  const queue = ownQueue()
+  const warned: unknown[] = []
+  const log = pino({ level: 'warn' }, { write: (line: string) => warned.push(JSON.parse(line)) })
+  let end = (): void => {}
+  const mayEnd = new Promise<void>((resolve) => (end = resolve))
+  const patient = defineTask({ name: 'patient', input: z.object({}), run: () => mayEnd })
+  const runner = await fleet.runner({ queue, tasks: [patient], log })
+  const task = await fleet.fleet.enqueue(patient, {}, { queue })
+  await fleet.runsAt(runner, task)
+  const { held } = MongoTaskStore.prototype
+  const read = new Promise<void>((resolve) => {
+    const spy = vi.spyOn(MongoTaskStore.prototype, 'held').mockImplementation(async function (
+      this: MongoTaskStore,
+      session,
+    ) {
+      const tasks = await held.call(this, session)
+      if (session !== runner.id || tasks.length === 0) return tasks
+      end()
+      await vi.waitUntil(() => runner.attempt(task._id.toHexString()) === undefined, { timeout: 30_000 })
+      resolve()
+      return tasks
+    })
+    fleet.cleanup(() => spy.mockRestore())
+  })
+  await fleet.fleet.queues.setPaused(queue, true, 'test')
+  await read
+  await runner.stop()
+  expect(warned).toEqual([])
+  expect(await fleet.ended(task._id)).toMatchObject({ status: 'completed', attempt: 1 })
 })
 
 test('tasks that workers have died with run one at a time, until they have run for a while', async () => {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
-import { Outcome } from '@taskfleet/core/internal'
+import { type Held, Outcome } from '@taskfleet/core/internal'
 import type { Logger } from 'pino'
 import type { RunningTask } from './running-task.ts'
 import type { Worker } from './worker.ts'
@@ -95,14 +95,20 @@ export class WorkerSession {
     const { fleet, loop, running } = this.#worker
     if (loop.isNew) return
     const { store } = fleet
-    const quiet = !loop.claiming
-    const held = await store.held(this.id)
-    for (const { _id, control } of held) if (control !== undefined) running.obey(_id.toHexString(), control)
-    if (!quiet || loop.claiming) return
-    for (const { leaseId, ...task } of held) {
-      const id = task._id.toHexString()
-      if (running.get(id)?.leaseId === leaseId || this.#refused.has(leaseId)) continue
-      this.#log.warn({ task: id }, 'the answer to a claim was lost; the task is released')
+    const unknown = async (): Promise<Held[]> => {
+      const quiet = !loop.claiming
+      const held = await store.held(this.id)
+      for (const { _id, control } of held) if (control !== undefined) running.obey(_id.toHexString(), control)
+      if (!quiet || loop.claiming) return []
+      return held.filter(({ _id, leaseId }) => {
+        return running.get(_id.toHexString())?.leaseId !== leaseId && !this.#refused.has(leaseId)
+      })
+    }
+    const before = new Set((await unknown()).map(({ leaseId }) => leaseId))
+    if (before.size === 0) return
+    // An attempt that ended while they were read is not held any more.
+    for (const { leaseId, ...task } of (await unknown()).filter((one) => before.has(one.leaseId))) {
+      this.#log.warn({ task: task._id.toHexString() }, 'the answer to a claim was lost; the task is released')
       await store.settle({ task, leaseId }, Outcome.released())
     }
   }
