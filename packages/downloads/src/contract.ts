@@ -1,5 +1,5 @@
 import type { LookupFunction } from 'node:net'
-import { declareTask, type TaskContract } from '@taskfleet/protocol'
+import { type Duration, declareTask, type TaskContract } from '@taskfleet/protocol'
 import { z } from 'zod'
 import { nameFromUrl } from './file-name.ts'
 import { isTemplate } from './name-template.ts'
@@ -120,6 +120,11 @@ export interface DownloadOptions {
   keepFreeBytes?: number
   /** Part files that nobody has written to for this long are removed, 30 days by default. Their tasks would begin anew. */
   keepPartsMs?: number
+  /**
+   * How long a download that waits again, for instance after its worker was killed, waits for a worker with the same `root`, which can go
+   * on with its bytes: two minutes by default, an hour at most. Then any worker begins it anew.
+   */
+  waitForDisk?: Duration
   /** Starts writing back to the disk whenever this much is new, so that the last `fsync` is short. */
   flushBytes?: number
   /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */

@@ -13,6 +13,7 @@ import {
   downloadInput,
 } from './contract.ts'
 import { checkRoot, publish } from './destination.ts'
+import { diskId } from './disk-id.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
 import { makeFolder } from './folder.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
@@ -52,6 +53,8 @@ export function downloadDefinition(options: DownloadOptions) {
       counts: 'without-progress',
       backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
     },
+    // Hosts with a disk each: the one that has the bytes goes on with them. Hosts that share the folder are at one place.
+    prefer: { place: () => diskId(options.root), checkpoint: options.waitForDisk ?? '2m' },
     // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.
     stall: '15m',
   } satisfies TaskDefinition<typeof downloadInput, DownloadOutput>
