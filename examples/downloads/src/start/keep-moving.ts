@@ -23,11 +23,20 @@ export interface KeepMovingOptions {
   /** Whether somebody looks. */
   watched: () => Promise<boolean>
   scale: number
+  /** How often it looks, in milliseconds. */
+  everyMs?: number
   signal: AbortSignal
 }
 
 /** Downloads one file after the other while somebody looks, until the signal. */
-export async function keepMoving({ client, files, watched, scale, signal }: KeepMovingOptions): Promise<void> {
+export async function keepMoving({
+  client,
+  files,
+  watched,
+  scale,
+  everyMs = LOOK_MS,
+  signal,
+}: KeepMovingOptions): Promise<void> {
   const names = Object.keys(FILES)
   await Promise.all(names.map((file, n) => files.put(file, { size: size(file, scale), seed: 100 + n })))
   const open = new Set<string>()
@@ -48,7 +57,7 @@ export async function keepMoving({ client, files, watched, scale, signal }: Keep
       const file = names[next++ % names.length]!
       if (!open.has(file)) await post(file).catch(() => undefined)
     }
-    await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)
+    await sleep(everyMs, undefined, { signal }).catch(() => undefined)
   }
   await subscription.close().catch(() => undefined)
 
@@ -62,9 +71,11 @@ export async function keepMoving({ client, files, watched, scale, signal }: Keep
 
 const size = (file: string, scale: number): number => Math.max(MIB, Math.round(FILES[file]!.mib * MIB * scale))
 
-/** Whether a gateway has clients beside `start` itself. */
-export async function isWatched(gateway: string, token: string): Promise<boolean> {
-  const answer = await fetch(new URL('/metrics', gateway), { headers: { authorization: `Bearer ${token}` } })
+/** Whether a gateway has clients beside `start` itself. @param token none where the fleet has no keys */
+export async function isWatched(gateway: string, token?: string): Promise<boolean> {
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+  const answer = await fetch(new URL('/metrics', gateway), { headers })
+  if (!answer.ok) throw new Error(`the gateway's metrics can't be read: ${answer.status}`)
   const [, connections] = /^taskfleet_gateway_connections(?:\{[^}]*\})? (\d+)/m.exec(await answer.text()) ?? []
   return Number(connections ?? 0) > 1
 }
