@@ -3,6 +3,7 @@ import { type Duration, declareTask, type TaskContract } from '@taskfleet/protoc
 import { z } from 'zod'
 import { nameFromUrl } from './file-name.ts'
 import { isTemplate } from './name-template.ts'
+import type { OriginLimit } from './origin-limits.ts'
 
 /** What a download task is asked for. Codes for bad values come from the handler, so that every one has its own. */
 export const downloadInput = z.strictObject({
@@ -114,6 +115,11 @@ export interface DownloadOptions {
    * no more than that beside their first ones.
    */
   connections?: number
+  /**
+   * How much all downloads of this process together may ask of their servers, by host and time of day. Each rule that fits holds. A download that finds no
+   * connection free waits in its queue (`ORIGIN_FULL`), which costs no attempt and no slot. `minBytesPerSecond` must be less than such a rate.
+   */
+  limits?: readonly OriginLimit[]
   /** Keeps what a cancelled download had. */
   keepPartial?: boolean
   /** Bytes of the disk that downloads never fill; by default a hundredth of it, at most 1 GiB. */

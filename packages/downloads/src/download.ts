@@ -22,6 +22,7 @@ import { httpSource } from './http-source.ts'
 import { Mirrors } from './mirrors.ts'
 import { filledName } from './name-template.ts'
 import { OriginGate } from './origin-gate.ts'
+import { OriginLimits } from './origin-limits.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
 import { nameFromServer } from './server-name.ts'
@@ -67,11 +68,12 @@ export function downloadDefinition(options: DownloadOptions) {
 export function createDownload(options: DownloadOptions, threads: HashThreads = hashThreads) {
   const settings: Settings = { ...DEFAULTS, ...options }
   const gate = new OriginGate()
+  const limits = new OriginLimits(options.limits)
   return {
     input: downloadInput,
     title: (input: DownloadInput): string => downloadContract.title!(input),
     labels: (input: DownloadInput) => downloadContract.labels!(input),
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
+    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, { gate, limits }),
   }
 }
 
@@ -79,7 +81,7 @@ async function download(
   context: Context,
   settings: Settings,
   threads: HashThreads,
-  gate: OriginGate,
+  { gate, limits }: { gate: OriginGate; limits: OriginLimits },
 ): Promise<DownloadOutput> {
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
@@ -93,7 +95,7 @@ async function download(
   const folder = await makeFolder(await checkRoot(settings.root), request.folder)
   const inRoot = (file: string) => [...request.folder, file].join('/')
   const previous = readState(context.checkpoint.state, request)
-  const exchanges = { ...settings, proxyOf: request.proxyOf }
+  const exchanges = { ...settings, limits, proxyOf: request.proxyOf }
   const source = new Mirrors([request.url, ...request.mirrors], (url, until) => {
     // Any header may hold a secret: a mirror elsewhere gets none.
     const headers = url.origin === request.url.origin ? request.headers : {}
