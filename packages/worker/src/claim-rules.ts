@@ -62,10 +62,11 @@ function served({ settings, queues, load, places, suspects }: Worker): Served {
   }
 }
 
-function serves({ settings, queues, load, suspects }: Worker, { queue, name, version, lazy, lost }: Hint): boolean {
+function serves({ settings, queues, load, places, suspects }: Worker, hint: Hint): boolean {
+  const { queue, name, version, lazy, lost } = hint
   const factory = settings.factories.get(name)
   if (factory === undefined || version > factory.version || version < factory.oldestVersion) return false
-  if (!queues.names.includes(queue) || !queues.isOpen(queue)) return false
+  if (!queues.names.includes(queue) || !queues.isOpen(queue) || places.keepsSlotFrom(hint)) return false
   return suspects.mayBegin(lost) && load.allows({ lazy, folder: factory.disk?.folder })
 }
 

@@ -56,6 +56,25 @@ test('another worker at that place hears of it', async () => {
   expect(await fleet.ended(_id)).toMatchObject({ host: 'fra-2', output: { place: 'disk-a' } })
 })
 
+test('a worker that is back keeps its slots for what it ran before, which comes before others', async () => {
+  const queue = ownQueue()
+  const post = () => fleet.fleet.enqueue(copier('any'), {}, { queue })
+  const gone = { name: 'fra-1', place: 'disk-a' }
+  // As a killed process leaves it: running, with a session that nobody renews.
+  const { _id } = await post()
+  const { store } = fleet.fleet
+  const [claim] = await store.claim([_id], { worker: 'gone', host: gone.name })
+  await store.saveCheckpoint(_id, claim!.leaseId, { place: gone.place }, { place: gone.place, ms: 600_000 })
+  const others = [await post(), await post()]
+  const seen: string[] = []
+  const prepare = (runner: TaskRunner): unknown => runner.on('claimed', ({ task }) => seen.push(task._id))
+  const leaseMs = 2_000
+  await fleet.runner({ queue, leaseMs, name: gone.name, concurrency: 1, tasks: [copier(gone.place, true)], prepare })
+  for (const one of [...others, { _id }]) await fleet.ended(one._id)
+  expect(seen[0]).toBe(_id.toHexString())
+  expect(seen).toHaveLength(3)
+})
+
 test('a client lets it begin anywhere by saying when', async () => {
   const queue = ownQueue()
   const holder = await fleet.runner({ queue, name: 'fra-1', tasks: [copier('disk-a')] })

@@ -59,6 +59,8 @@ export interface WorkerOptions {
 }
 
 const PUBLISH_RETRY_MS = 30_000
+/** By when others have noticed that a lease has ended, in milliseconds. */
+const REAPED_MS = 5_000
 
 /** The parts of a worker, and the order in which they start and stop. */
 export class Worker extends Service {
@@ -199,11 +201,11 @@ export class Worker extends Service {
     this.defer(() => feed.stop())
     await this.#openGateway()
     await this.#openIsolates()
-    await this.places.find()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())
     // Stopped meanwhile: nothing is claimed.
     if (this.budget.begun) return
+    await this.#findPlaces()
     const changes = changesOf(this)
     this.defer(feed.subscribe(changes))
     const documents = new DocumentWatch({ fleet, feed, log })
@@ -226,6 +228,16 @@ export class Worker extends Service {
       this.budget.limit({ grace: 0 })
       throw error
     }
+  }
+
+  async #findPlaces(): Promise<void> {
+    const { places, settings, fleet } = this
+    this.defer(() => places.stop())
+    await places.find()
+    // A session that is not renewed is ended by others a little later.
+    const forMs = settings.leaseMs + REAPED_MS
+    const onFree = (): void => void this.loop.refill('slots are kept no more')
+    await places.keepSlotsFor({ name: settings.name, fleet, forMs, onFree })
   }
 
   /** The server is loaded only if the worker listens. Its address belongs to the session and to each claim. */

@@ -142,11 +142,13 @@ const placesOf = ({ affinities }: Served): string[] => [
   ...new Set([...(affinities?.values() ?? [])].map(({ place }) => place)),
 ]
 
-/** A task as workers at these places may claim it: due from the time at which its place has the first go. */
+const FIRST = new Date(0)
+
+/** A task as workers at these places may claim it: due from the time at which its place has the first go, and before others of its priority. */
 export function asSeenFrom(places: readonly string[], hint: Hint): Hint {
   const { place, since } = hint.affinity ?? {}
   if (place === undefined || !places.includes(place) || !(since instanceof Date) || since > hint.runAt) return hint
-  return { ...hint, runAt: since, order: since }
+  return { ...hint, runAt: since, order: FIRST }
 }
 
 /** By priority from high to low, then by `order`, then by id. */
