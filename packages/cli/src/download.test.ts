@@ -19,7 +19,9 @@ describe('taskfleet download', () => {
   let server: FileServer
   let folder: string
   beforeAll(async () => {
-    server = await startFileServer({ files: { 'a.iso': { size: '64KiB' }, 'b.iso': { size: 10 } } })
+    server = await startFileServer({
+      files: { 'a.iso': { size: '64KiB' }, 'b.iso': { size: 10 }, 'c.iso': { size: '64KiB', seed: 2 } },
+    })
     folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-download-')))
   })
   afterAll(async () => {
@@ -102,6 +104,36 @@ describe('taskfleet download', () => {
     const child = start(['download', '-i', '-', '--queue', queue], {}, ['pipe', 'pipe', 'pipe'])
     child.stdin!.end(`${at('a.iso')}\n`)
     expect(await ended(child)).toMatchObject({ code: 0 })
+    expect(await stored(queue)).toHaveLength(1)
+  })
+
+  test('reads a Metalink document, and uses the mirror when the first address has other bytes', async () => {
+    const queue = ownQueue()
+    await worker(queue)
+    const text = `<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="${queue}/a.iso"><size>65536</size>
+      <hash type="sha-256">${await server.sha256('a.iso')}</hash><url priority="1">${at('c.iso')}</url>
+      <url priority="2">${at('a.iso')}</url></file></metalink>`
+    const watched = await here(
+      'download',
+      '--metalink',
+      await list(text),
+      '--folder',
+      'meta',
+      '--queue',
+      queue,
+      '--watch',
+    )
+    expect(watched).toMatchObject({ code: 0, err: '' })
+    expect(await readFile(join(folder, 'meta', queue, 'a.iso'))).toHaveLength(65_536)
+    expect(await stored(queue)).toMatchObject([{ title: 'a.iso', input: { mirrors: [at('a.iso')], size: 65_536 } }])
+    const bad = await list(text.replace(`${queue}/a.iso`, '../a.iso'))
+    const refused = await here('download', '--metalink', bad, '--queue', queue)
+    expect([refused.code, refused.err]).toEqual([
+      2,
+      expect.stringMatching(/txt: file 1: its name.*has '\.\.'.*BAD_INPUT/),
+    ])
+    const twice = await here('download', '--metalink', '-', '-i', '-', '--queue', queue)
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('stdin is taken already')])
     expect(await stored(queue)).toHaveLength(1)
   })
 

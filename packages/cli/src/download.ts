@@ -14,6 +14,7 @@ import { withFleet } from './with-fleet.ts'
 
 interface DownloadCommand extends CommonOptions {
   inputFile?: string
+  metalink?: string
   out?: string
   folder?: string
   expect?: 'skip' | 'rename' | 'overwrite'
@@ -36,6 +37,7 @@ export function downloadCommand({ json, act, print }: CommandKit): void {
   json('download', 'download files by their addresses: a task for each, which prints its id')
     .argument('[urls...]', 'http: and https: addresses')
     .option('-i, --input-file <file>', 'a list with an address in each line and options as in aria2; - for stdin')
+    .option('--metalink <file>', 'a Metalink document: each file of it, with its mirrors and checksum; - for stdin')
     .option('-o, --out <name>', "the file's name, for one address; with {name}, {ext}, {host}, {date} and {id}")
     .option('--folder <folder>', "a folder below the worker's folder, such as films/2026; made if it is missing")
     .addOption(
@@ -82,15 +84,12 @@ async function download(urls: readonly string[], options: DownloadCommand, print
 
 /** Everything that is to be downloaded, checked. @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `TOO_MANY_TASKS` */
 async function listed(urls: readonly string[], options: DownloadCommand): Promise<ListedDownload[]> {
-  const { inputFile, out, folder, expect, checksum, header = [], proxy, maxBytes } = options
-  const { addHeader, checkDownloadInput, readAddressList } = await import('@taskfleet/downloads/lists')
+  const { out, folder, expect, checksum, header = [], proxy, maxBytes } = options
+  const { addHeader, checkDownloadInput } = await import('@taskfleet/downloads/lists')
   const downloads = urls.map((url, index) => ({ input: { url }, where: `address ${index + 1}` }) as ListedDownload)
-  if (inputFile === '-' && options.key === '-') throw new FleetError('BAD_REQUEST', 'stdin is the key already')
-  if (inputFile !== undefined) {
-    const name = inputFile === '-' ? 'stdin' : inputFile
-    downloads.push(...readAddressList(await readText(inputFile, name, LIST_LIMIT), name))
-  }
-  if (downloads.length === 0) throw new FleetError('BAD_REQUEST', 'Give at least one address, or a list by -i')
+  downloads.push(...(await readLists(options)))
+  if (downloads.length === 0)
+    throw new FleetError('BAD_REQUEST', 'Give at least one address, a list by -i, or a document by --metalink')
   if (downloads.length > MOST) {
     throw new FleetError('TOO_MANY_TASKS', `At most ${MOST} downloads at once; these are ${downloads.length}`)
   }
@@ -115,6 +114,21 @@ async function listed(urls: readonly string[], options: DownloadCommand): Promis
     }
     return { input, where }
   })
+}
+
+/** @throws {FleetError} `BAD_REQUEST` when two options take stdin; `BAD_INPUT` */
+async function readLists({ inputFile, metalink, key, folder }: DownloadCommand): Promise<ListedDownload[]> {
+  if ([inputFile, metalink, key].filter((one) => one === '-').length > 1)
+    throw new FleetError('BAD_REQUEST', 'stdin is taken already: only one of -i, --metalink and --key can be -')
+  const { readAddressList, readMetalink } = await import('@taskfleet/downloads/lists')
+  const read = async (file: string) => {
+    const name = file === '-' ? 'stdin' : file
+    return [await readText(file, name, LIST_LIMIT), name] as const
+  }
+  return [
+    ...(inputFile === undefined ? [] : readAddressList(...(await read(inputFile)))),
+    ...(metalink === undefined ? [] : await readMetalink(...(await read(metalink)), folder)),
+  ]
 }
 
 function report(stored: readonly StoredDownload[], { json, again }: DownloadCommand, print: Print): void {

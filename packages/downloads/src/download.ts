@@ -140,9 +140,7 @@ async function download(
         },
       })
       try {
-        await transfer.fetchRest(first)
-        await part.writer.begin()
-        const sha256 = await verified(part, transfer, request)
+        const sha256 = await fetchVerified(part, transfer, request, first)
         const file = await publishFirstFree(owner.name, request, async (file) => {
           await check()
           // Stored first, so that an attempt after a crash right behind the next lines knows the file for its own.
@@ -203,6 +201,25 @@ function finalIfHopeless(error: unknown, transfer: Transfer): unknown {
   return new UnrecoverableError(error.code, `${error.message}; it began again too often`, { cause: error })
 }
 
+/** Wrong bytes are thrown away, and fetched anew as long as there is another address. @returns the SHA-256 */
+async function fetchVerified(
+  part: PartFile,
+  transfer: Transfer,
+  request: DownloadRequest,
+  first: Reply | undefined,
+): Promise<string> {
+  for (let next = first; ; next = undefined) {
+    await transfer.fetchRest(next)
+    await part.writer.begin()
+    try {
+      return await verified(part, transfer, request)
+    } catch (error) {
+      if (codeOf(error) !== 'CHECKSUM_MISMATCH') throw error
+      await transfer.startOver(error)
+    }
+  }
+}
+
 async function verified(part: PartFile, transfer: Transfer, request: DownloadRequest): Promise<string> {
   const found = await part.writer.finish()
   const wanted = transfer.checksums
@@ -232,7 +249,7 @@ async function letGo(
 ): Promise<void> {
   const code = codeOf(reason)
   if (!owned || code === 'LEASE_LOST') return part.abandon()
-  const wrong = code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
+  const wrong = transfer.wrong || code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
   const ended = code === 'CANCELLED' || reason instanceof UnrecoverableError
   const useless = ended || !transfer.resumable
   if (wrong || (useless && !keepPartial)) return part.remove()
