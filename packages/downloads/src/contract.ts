@@ -98,6 +98,8 @@ export interface DownloadOutput {
 export interface DownloadOptions {
   /** An existing, writable folder, on this host's disk or shared by several hosts. */
   root: string
+  /** Whether all workers that download have the same disk at `root`: then any of them sends the files (`GET /files/:id`). */
+  sharedRoot?: boolean
   /** Lets downloads dial private and loopback addresses. Link-local ones, where clouds keep credentials, stay refused. */
   allowPrivate?: boolean
   /** Addresses that are refused in any case, `address` or `address:port`: the database, this worker's own socket. */

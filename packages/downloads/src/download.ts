@@ -68,6 +68,12 @@ export function createDownload(options: DownloadOptions, threads: HashThreads = 
     input: downloadInput,
     title: (input: DownloadInput): string => downloadContract.title!(input),
     labels: (input: DownloadInput) => downloadContract.labels!(input),
+    files: {
+      root: settings.root,
+      path: ({ file }: DownloadOutput) => file,
+      size: ({ bytes }: DownloadOutput) => bytes,
+      shared: settings.sharedRoot === true,
+    },
     run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
   }
 }

@@ -36,6 +36,9 @@ import type { Attempts } from './attempts.ts'
 import { AttentionNotices, type AttentionWebhook, checkWebhook } from './attention-webhook.ts'
 import { Backlog, terminate } from './backlog.ts'
 import { Feeder } from './feeder.ts'
+import { FileDoor } from './files/file-door.ts'
+import { FileTokens } from './files/file-tokens.ts'
+import { LocalFiles } from './files/local-files.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { serveHostSockets } from './host-socket.ts'
 import { KeyHolders } from './key-holders.ts'
@@ -323,6 +326,7 @@ export class Gateway extends Service {
     })
     this.defer(() => metrics.stop())
     await registerRest(this.#http, {
+      files: this.#serveFiles(),
       fleet: this.#fleet,
       queries: this.#queries,
       access: this.#access,
@@ -337,6 +341,15 @@ export class Gateway extends Service {
     }
     const pages = new MonitorPages(root)
     await pages.serve(this.#http, ({ raw }) => this.#proxies.viewOf(raw).prefix ?? this.#base)
+  }
+
+  #serveFiles(): FileDoor {
+    const { runner: attempts, database } = this.#options
+    const tokens = new FileTokens(this.#access.signing, () => database.clock.now())
+    const deps = { fleet: this.#fleet, access: this.#access, tokens, attempts, log: this.#log }
+    const local = new LocalFiles(deps)
+    if (attempts?.file !== undefined) local.serve(this.#http)
+    return new FileDoor({ ...deps, local, accounts: this.#accounts })
   }
 
   /** A command would wait for a primary as long as an election takes. @throws {FleetError} `NO_DATABASE` */

@@ -7,6 +7,7 @@ import { FleetError } from '@taskfleet/protocol'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Logger } from 'pino'
 import type { Access } from '../access.ts'
+import type { FileDoor } from '../files/file-door.ts'
 import { authenticate, authorise } from './authenticate.ts'
 import { BODY_LIMITS, BODY_TIMES, readJson } from './body.ts'
 import { IdempotencyKeys } from './idempotency.ts'
@@ -15,6 +16,7 @@ import { operationRoutes } from './operation-routes.ts'
 import { answerErrors } from './problem.ts'
 import { mount, type RestRoute } from './route.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { fileRoute } from './routes/files.ts'
 import { queueRoute } from './routes/queues.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statsRoute } from './routes/stats.ts'
@@ -32,6 +34,7 @@ export interface RestDeps {
   fleet: Fleet
   queries: LiveQueries
   access: Access
+  files: FileDoor
   log: Logger
   /** 200 a second by default. */
   rateLimit?: RateLimit | undefined
@@ -49,11 +52,12 @@ declare module 'fastify' {
 }
 
 /** Every route of `/api/v1`. */
-export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
+export function restRoutes({ fleet, queries, access, files }: RestDeps): RestRoute[] {
   const idempotency = new IdempotencyKeys(fleet.database.db)
   return [
     ...operationRoutes(),
     ...taskRoutes({ fleet, idempotency }),
+    fileRoute({ files }),
     queueRoute,
     statsRoute({ queries }),
     ...auditRoutes({ fleet }),

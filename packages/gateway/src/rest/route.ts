@@ -37,6 +37,8 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   bodyLimit?: number
   /** Its schemas only document: an operation checks its request itself. */
   checkedByCore?: true
+  /** What its answers are, if not JSON. */
+  media?: string
   /** Its answers by status, the usual one first; null for no body. */
   answers: Readonly<Record<number, z.ZodType | null>>
   /** Its own error codes. */
@@ -104,7 +106,7 @@ export function mount(
         void reply.code(Number(usual))
         const answer = await one.handle(call)
         // The handler has already sent the answer.
-        if (reply.sent) return reply
+        if (reply.sent || reply.raw.headersSent || reply.raw.destroyed) return reply
         return answer === undefined ? reply.send() : answer
       },
     })
@@ -124,12 +126,12 @@ const upper = (word: string): string => word.charAt(0).toUpperCase() + word.slic
 
 const DESCRIPTIONS: Readonly<Record<number, string>> = { 200: 'Done', 201: 'Made', 204: 'Gone' }
 
-function successes({ answers }: RestRoute): Record<number, object> {
+function successes({ answers, media = 'application/json' }: RestRoute): Record<number, object> {
   return Object.fromEntries(
     Object.entries(answers).map(([status, schema]) => {
       const description = DESCRIPTIONS[Number(status)] ?? 'Done'
       if (schema === null) return [status, z.null().describe(description)]
-      return [status, { description, content: { 'application/json': { schema } } }]
+      return [status, { description, content: { [media]: { schema } } }]
     }),
   )
 }
