@@ -1,10 +1,10 @@
 import { parsePriority, parseQueue } from '@taskfleet/core/internal'
 import type { DownloadInput } from '@taskfleet/downloads/contract'
+import type { FindTasks, StoredDownload } from '@taskfleet/downloads/enqueue'
 import type { ListedDownload } from '@taskfleet/downloads/lists'
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
-import { enqueueDownloads, type StoredDownload } from './enqueue-downloads.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parsePriorityText, parseSize, readText } from './options.ts'
@@ -30,8 +30,6 @@ interface DownloadCommand extends CommonOptions {
 
 /** The largest list, in bytes. */
 const LIST_LIMIT = 8 * 2 ** 20
-/** The longest list, as for all lists of tasks. */
-const MOST = 10_000
 
 export function downloadCommand({ json, act, print }: CommandKit): void {
   json('download', 'download files by their addresses: a task for each, which prints its id')
@@ -70,7 +68,9 @@ async function download(urls: readonly string[], options: DownloadCommand, print
   const { queue, priority = 'medium', again = false } = options
   const wish = { queue: parseQueue(queue), priority: parsePriority(priority), again }
   return withFleet(options, async (fleet, view) => {
-    const stored = await enqueueDownloads(fleet, view, downloads, wish)
+    const { enqueueDownloads } = await import('@taskfleet/downloads/enqueue')
+    const find: FindTasks = (query) => view.rows({ collection: 'tasks', ...query })
+    const stored = await enqueueDownloads(fleet, find, downloads, wish)
     report(stored, options, print)
     if (options.watch !== true) return EXIT.done
     const shown = { print, json: options.json === true, terminal: process.stdout.isTTY === true }
@@ -85,14 +85,12 @@ async function download(urls: readonly string[], options: DownloadCommand, print
 /** Everything that is to be downloaded, checked. @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `TOO_MANY_TASKS` */
 async function listed(urls: readonly string[], options: DownloadCommand): Promise<ListedDownload[]> {
   const { out, folder, expect, checksum, header = [], proxy, maxBytes } = options
-  const { addHeader, checkDownloadInput } = await import('@taskfleet/downloads/lists')
+  const { addHeader, checkListed, requireFew } = await import('@taskfleet/downloads/lists')
   const downloads = urls.map((url, index) => ({ input: { url }, where: `address ${index + 1}` }) as ListedDownload)
   downloads.push(...(await readLists(options)))
   if (downloads.length === 0)
     throw new FleetError('BAD_REQUEST', 'Give at least one address, a list by -i, or a document by --metalink')
-  if (downloads.length > MOST) {
-    throw new FleetError('TOO_MANY_TASKS', `At most ${MOST} downloads at once; these are ${downloads.length}`)
-  }
+  requireFew(downloads)
   for (const [flag, value] of Object.entries({ '--out': out, '--checksum': checksum })) {
     if (value !== undefined && downloads.length > 1)
       throw new FleetError('BAD_REQUEST', `'${flag}' is for one address, and ${downloads.length} are given`)
@@ -106,13 +104,7 @@ async function listed(urls: readonly string[], options: DownloadCommand): Promis
       ...own,
       ...given({ headers: headers === undefined ? own.headers : { ...headers, ...own.headers } }),
     }
-    try {
-      checkDownloadInput(input)
-    } catch (error) {
-      if (!(error instanceof FleetError)) throw error
-      throw new FleetError(error.code, `${where}: ${error.message}`, { field: where, cause: error })
-    }
-    return { input, where }
+    return checkListed({ input, where })
   })
 }
 

@@ -50,6 +50,7 @@ import { basePathOf, isBelow, Proxies, withoutBase } from './proxies.ts'
 import { ReadTurns } from './read-turns.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
+import type { ExtraRoutes } from './rest/route.ts'
 import { gatewayRules } from './rules.ts'
 import { strictParser } from './strict-parser.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -81,6 +82,8 @@ export interface GatewayOptions {
   environment?: string
   /** Where people are notified when something urgent begins and ends. One of the gateways with this option does it. */
   attentionWebhook?: AttentionWebhook
+  /** Routes that other packages add to the REST API. */
+  routes?: ExtraRoutes
   /** How long a live query stays open without subscribers, in milliseconds. Clients that reconnect in time miss nothing. */
   lingerMs?: number
   /** Whether a client does not read. By default the size of its backlog decides. For tests. */
@@ -332,6 +335,7 @@ export class Gateway extends Service {
       access: this.#access,
       log: this.#log,
       rateLimit: this.#options.rateLimit,
+      routes: this.#options.routes,
       basePath: this.#base,
     })
     const root = monitorFolder()

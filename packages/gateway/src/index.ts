@@ -4,3 +4,4 @@ export { type CreateGatewayOptions, createGateway, type MountedGateway } from '.
 export type { TaskFile } from './files/task-file.ts'
 export { Gateway, type GatewayOptions, type ListenAddress } from './gateway.ts'
 export { GatewayHost, type GatewayHostOptions } from './gateway-host.ts'
+export type { ExtraRoutes } from './rest/route.ts'

@@ -33,6 +33,8 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   query?: z.ZodType<Query>
   body?: z.ZodType<Body>
   headers?: z.ZodType
+  /** Media types of bodies that it takes as text, besides JSON. */
+  text?: readonly string[]
   /** In bytes; by default the limit of one document. */
   bodyLimit?: number
   /** Its schemas only document: an operation checks its request itself. */
@@ -45,6 +47,9 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   codes?: readonly string[]
   handle(call: RestCall<Query, Body>): Promise<unknown>
 }
+
+/** Routes of another package, which are loaded when the gateway starts. */
+export type ExtraRoutes = () => Promise<readonly RestRoute[]>
 
 /** A route whose handler is typed by its schemas. */
 export const route = <Query, Body>(one: RestRoute<Query, Body>): RestRoute => one as unknown as RestRoute
