@@ -15,7 +15,7 @@ interface Answer {
 }
 
 describe('taskfleet download', () => {
-  const { fleet, here, run, start, ended, json } = useCli()
+  const { fleet, here, run, start, ended, ready, json } = useCli()
   let server: FileServer
   let folder: string
   beforeAll(async () => {
@@ -174,6 +174,31 @@ describe('taskfleet download', () => {
     expect([one!.length, two!.length]).toEqual([300, 300])
     expect(one!.filter((_, index) => one![index]!.fresh === two![index]!.fresh)).toEqual([])
     expect(await stored(queue)).toHaveLength(300)
+  })
+
+  test('a gateway of the command stores downloads by REST, and sends their files from the worker', async () => {
+    const queue = ownQueue()
+    const { url } = await ready(start(['gateway', '--listen', '127.0.0.1:0', '--log-level', 'error']))
+    await fleet.runner({
+      queue,
+      listen: { host: '127.0.0.1', port: 0 },
+      tasks: [defineTask(downloadDefinition({ root: folder, allowPrivate: true }))],
+    })
+    const stored = await fetch(`${url}/api/v1/downloads?queue=${queue}&folder=${queue}`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: `${at('a.iso')}\n`,
+    })
+    expect(stored.status).toBe(201)
+    const [{ id }] = ((await stored.json()) as Answer).downloads as [Answer['downloads'][0]]
+    await expect
+      .poll(async () => (await fetch(`${url}/api/v1/files/${id}`, { method: 'HEAD' })).status, { timeout: 20_000 })
+      .toBe(200)
+    const file = await fetch(`${url}/api/v1/files/${id}`)
+    const bytes = Buffer.from(await file.arrayBuffer())
+    expect(bytes.equals(await readFile(join(folder, queue, 'a.iso')))).toBe(true)
+    const part = await fetch(`${url}/api/v1/files/${id}`, { headers: { range: 'bytes=-100' } })
+    expect([part.status, Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(-100))]).toEqual([206, true])
   })
 
   test('works through a gateway, also with a key that may only store tasks', async () => {
