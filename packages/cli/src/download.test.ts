@@ -87,10 +87,10 @@ describe('taskfleet download', () => {
     const text = `${at('a.iso')}\n  header=X-B: 2\n  dir=own\n${at('b.iso')}\n`
     const options = ['--folder', 'common', '--header', 'X-A: 1', '--header', 'X-B: 1', '--proxy', 'direct']
     await here(
-      ...['download', '-i', await list(text), ...options, '--max-bytes', '1.5M', '--expect', 'skip'],
+      ...['download', '-i', await list(text), ...options, '--max-bytes', '1.5M', '--expect', 'skip', '--checksum-file'],
       ...['--queue', queue, '--priority', 'high'],
     )
-    const common = { proxy: 'direct', maxBytes: 1_572_864, expect: 'skip' }
+    const common = { proxy: 'direct', maxBytes: 1_572_864, expect: 'skip', after: { checksumFile: true } }
     const tasks = await stored(queue)
     expect(tasks).toMatchObject([
       { input: { ...common, url: at('a.iso'), folder: 'own', headers: { 'X-A': '1', 'X-B': '2' } }, title: 'a.iso' },

@@ -19,6 +19,7 @@ interface DownloadCommand extends CommonOptions {
   folder?: string
   expect?: 'skip' | 'rename' | 'overwrite'
   checksum?: string
+  checksumFile?: boolean
   header?: string[]
   proxy?: string
   maxBytes?: number
@@ -46,6 +47,7 @@ export function downloadCommand({ json, act, print }: CommandKit): void {
       ]),
     )
     .option('--checksum <checksum>', 'what the file must have, for one address: sha-256:…, sha-512:…, sha-1:… or md5:…')
+    .option('--checksum-file', 'write FILE.sha256 beside each file, for sha256sum -c')
     .option('--header <header>', "a header, such as 'Referer: https://a.example/'; may be repeated", repeated)
     .option('--proxy <url>', "an http: or https: proxy instead of the worker's, or direct")
     .option('--max-bytes <size>', 'fail above this size, such as 500000, 700M or 4G', parseSize)
@@ -84,7 +86,8 @@ async function download(urls: readonly string[], options: DownloadCommand, print
 
 /** Everything that is to be downloaded, checked. @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `TOO_MANY_TASKS` */
 async function listed(urls: readonly string[], options: DownloadCommand): Promise<ListedDownload[]> {
-  const { out, folder, expect, checksum, header = [], proxy, maxBytes } = options
+  const { out, folder, expect, checksum, checksumFile, header = [], proxy, maxBytes } = options
+  const after = checksumFile === true ? { checksumFile } : undefined
   const { addHeader, checkListed, requireFew } = await import('@taskfleet/downloads/lists')
   const downloads = urls.map((url, index) => ({ input: { url }, where: `address ${index + 1}` }) as ListedDownload)
   downloads.push(...(await readLists(options)))
@@ -100,7 +103,7 @@ async function listed(urls: readonly string[], options: DownloadCommand): Promis
   const { headers } = common
   return downloads.map(({ input: own, where }) => {
     const input: DownloadInput = {
-      ...given({ file: out, folder, expect, checksum, proxy, maxBytes }),
+      ...given({ file: out, folder, expect, checksum, proxy, maxBytes, after }),
       ...own,
       ...given({ headers: headers === undefined ? own.headers : { ...headers, ...own.headers } }),
     }

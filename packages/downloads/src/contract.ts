@@ -65,6 +65,12 @@ export const downloadInput = z.strictObject({
     .max(2048)
     .optional()
     .describe("An http: or https: proxy, instead of the worker's; `direct` for none"),
+  after: z
+    .strictObject({
+      checksumFile: z.boolean().optional().describe('Writes `<file>.sha256` beside the file, as `sha256sum` does'),
+    })
+    .optional()
+    .describe('What is done once the file is there and verified'),
 })
 
 export type DownloadInput = z.infer<typeof downloadInput>

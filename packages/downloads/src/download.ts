@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
+import { writeChecksumFile } from './checksum-file.ts'
 import { algorithmsOf, wrongChecksum } from './checksums.ts'
 import { chooseDestination, publishFirstFree } from './choose-destination.ts'
 import {
@@ -74,7 +75,11 @@ export function createDownload(options: DownloadOptions, threads: HashThreads = 
       size: ({ bytes }: DownloadOutput) => bytes,
       shared: settings.sharedRoot === true,
     },
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
+    run: async (context: Context): Promise<DownloadOutput> => {
+      const output = await download(context, settings, threads, gate)
+      await doAfter(context, settings, output)
+      return output
+    },
   }
 }
 
@@ -178,6 +183,17 @@ async function download(
   } finally {
     first?.stop(new Error('the download has ended'))
   }
+}
+
+/** Belongs to the attempt: if it fails, the next one finds the file and does it again. */
+async function doAfter({ input, task, signal }: Context, { root }: Settings, output: DownloadOutput): Promise<void> {
+  if (input.after?.checksumFile !== true) return
+  if (signal.aborted) throw signal.reason
+  await task.proven()
+  const parts = output.file.split('/')
+  const name = parts.pop()!
+  const folder = await makeFolder(await checkRoot(root), parts)
+  await writeChecksumFile({ folder, name, taskId: task.id, leaseId: task.leaseId }, output.sha256)
 }
 
 /** The answer of the first address that has one. */
