@@ -34,6 +34,8 @@ export class FileDoor {
   async answer(principal: Principal, id: string, request: FastifyRequest, reply: FastifyReply): Promise<void> {
     const { local, accounts, attempts } = this.#deps
     const task = await local.task(id, principal)
+    // A client that has left meanwhile gets no other `close`, so it would be counted for ever.
+    if (reply.raw.destroyed) return
     reply.raw.once('close', accounts.enterTransfer(principal.id, request.ip))
     const missing = new Set<string>()
     if (attempts?.file !== undefined) {
@@ -90,7 +92,8 @@ export class FileDoor {
         signal: gone.signal,
       })
       const { statusCode = 0 } = answer
-      if ([200, 206, 304, 416].includes(statusCode)) return answer
+      const hasLength = answer.headers['content-length'] !== undefined
+      if ([304, 416].includes(statusCode) || ([200, 206].includes(statusCode) && hasLength)) return answer
       answer.destroy()
       if (statusCode === 404) return 'missing'
       log.warn({ task: id, address, status: statusCode }, 'a worker refused to send the file of a task')
