@@ -36,8 +36,8 @@ export function checkListed<Listed extends { input: DownloadInput; where: string
 }
 
 function whyBadInput(input: DownloadInput): string | undefined {
-  const { url, mirrors = [], file, folder, checksum, headers = {} } = input
-  for (const address of [url, ...mirrors]) {
+  const { url, mirrors = [], file, folder, checksum, headers = {}, after } = input
+  for (const address of [url, ...mirrors, ...(after?.webhook === undefined ? [] : [after.webhook])]) {
     const wrong = whyBadAddress(address)
     if (wrong !== undefined) return wrong
   }

@@ -68,6 +68,11 @@ export const downloadInput = z.strictObject({
   after: z
     .strictObject({
       checksumFile: z.boolean().optional().describe('Writes `<file>.sha256` beside the file, as `sha256sum` does'),
+      webhook: z
+        .string()
+        .max(8192)
+        .optional()
+        .describe('An http: or https: address to which the output is posted, signed as other webhooks of the fleet'),
     })
     .optional()
     .describe('What is done once the file is there and verified'),
@@ -132,6 +137,8 @@ export interface DownloadOptions {
   flushBytes?: number
   /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */
   lockStaleMs?: number
+  /** Signs webhooks of `after`; by default `TASKFLEET_WEBHOOK_SECRET` of the environment. Empty for no signature. */
+  webhookSecret?: string
   /** Certificates to trust besides Node's own. */
   ca?: string
   /**

@@ -27,6 +27,7 @@ import { type DownloadRequest, layoutOf, readRequest, readState } from './reques
 import { nameFromServer } from './server-name.ts'
 import { sweepParts } from './sweep.ts'
 import { Transfer } from './transfer.ts'
+import { postDownloaded } from './webhook.ts'
 
 const DEFAULTS = {
   stallMs: 30_000,
@@ -186,14 +187,25 @@ async function download(
 }
 
 /** Belongs to the attempt: if it fails, the next one finds the file and does it again. */
-async function doAfter({ input, task, signal }: Context, { root }: Settings, output: DownloadOutput): Promise<void> {
-  if (input.after?.checksumFile !== true) return
-  if (signal.aborted) throw signal.reason
-  await task.proven()
-  const parts = output.file.split('/')
-  const name = parts.pop()!
-  const folder = await makeFolder(await checkRoot(root), parts)
-  await writeChecksumFile({ folder, name, taskId: task.id, leaseId: task.leaseId }, output.sha256)
+async function doAfter({ input, task, signal }: Context, settings: Settings, output: DownloadOutput): Promise<void> {
+  const { checksumFile = false, webhook } = input.after ?? {}
+  const mayGoOn = async () => {
+    if (signal.aborted) throw signal.reason
+    await task.proven()
+  }
+  if (checksumFile) {
+    await mayGoOn()
+    const parts = output.file.split('/')
+    const name = parts.pop()!
+    const folder = await makeFolder(await checkRoot(settings.root), parts)
+    await writeChecksumFile({ folder, name, taskId: task.id, leaseId: task.leaseId }, output.sha256)
+  }
+  if (webhook !== undefined) {
+    await mayGoOn()
+    const secret = (settings.webhookSecret ?? process.env.TASKFLEET_WEBHOOK_SECRET) || undefined
+    const event = { event: 'downloaded', task: task.id, output } as const
+    await postDownloaded(webhook, event, { ...settings, secret, ca: settings.ca, signal })
+  }
 }
 
 /** The answer of the first address that has one. */
