@@ -46,12 +46,13 @@ const ROOMS: Record<string, Room> = {
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|commander|react)$/,
   },
   'packages/downloads': {
-    imports: /^@taskfleet\/(protocol|core|worker)$/,
+    // Of the gateway it needs the types of a route.
+    imports: /^@taskfleet\/(protocol|(core|gateway)(\/internal)?|worker)$/,
     without: new RegExp(`^(${SERVERS}|react)$`),
   },
   'packages/cli': {
     imports:
-      /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host|downloads\/(contract|lists))$/,
+      /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host|downloads\/(contract|lists|enqueue|rest))$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
   },
   'examples/downloads': {

@@ -30,6 +30,7 @@ const OTHER_ROUTES = [
   /^POST \/tasks\/(cancel|pause|resume|retry|replay|reprioritise)$/,
   /^GET \/tasks\/:id\/(attempts|audit)$/,
   /^GET \/(stats|set-aside)$/,
+  /^GET \/files\/:id$/,
   /^POST \/sessions$/,
 ]
 

@@ -15,11 +15,13 @@ interface Answer {
 }
 
 describe('taskfleet download', () => {
-  const { fleet, here, run, start, ended, json } = useCli()
+  const { fleet, here, run, start, ended, ready, json } = useCli()
   let server: FileServer
   let folder: string
   beforeAll(async () => {
-    server = await startFileServer({ files: { 'a.iso': { size: '64KiB' }, 'b.iso': { size: 10 } } })
+    server = await startFileServer({
+      files: { 'a.iso': { size: '64KiB' }, 'b.iso': { size: 10 }, 'c.iso': { size: '64KiB', seed: 2 } },
+    })
     folder = await realpath(await mkdtemp(join(tmpdir(), 'taskfleet-download-')))
   })
   afterAll(async () => {
@@ -85,10 +87,10 @@ describe('taskfleet download', () => {
     const text = `${at('a.iso')}\n  header=X-B: 2\n  dir=own\n${at('b.iso')}\n`
     const options = ['--folder', 'common', '--header', 'X-A: 1', '--header', 'X-B: 1', '--proxy', 'direct']
     await here(
-      ...['download', '-i', await list(text), ...options, '--max-bytes', '1.5M', '--expect', 'skip'],
+      ...['download', '-i', await list(text), ...options, '--max-bytes', '1.5M', '--expect', 'skip', '--checksum-file'],
       ...['--queue', queue, '--priority', 'high'],
     )
-    const common = { proxy: 'direct', maxBytes: 1_572_864, expect: 'skip' }
+    const common = { proxy: 'direct', maxBytes: 1_572_864, expect: 'skip', after: { checksumFile: true } }
     const tasks = await stored(queue)
     expect(tasks).toMatchObject([
       { input: { ...common, url: at('a.iso'), folder: 'own', headers: { 'X-A': '1', 'X-B': '2' } }, title: 'a.iso' },
@@ -102,6 +104,36 @@ describe('taskfleet download', () => {
     const child = start(['download', '-i', '-', '--queue', queue], {}, ['pipe', 'pipe', 'pipe'])
     child.stdin!.end(`${at('a.iso')}\n`)
     expect(await ended(child)).toMatchObject({ code: 0 })
+    expect(await stored(queue)).toHaveLength(1)
+  })
+
+  test('reads a Metalink document, and uses the mirror when the first address has other bytes', async () => {
+    const queue = ownQueue()
+    await worker(queue)
+    const text = `<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="${queue}/a.iso"><size>65536</size>
+      <hash type="sha-256">${await server.sha256('a.iso')}</hash><url priority="1">${at('c.iso')}</url>
+      <url priority="2">${at('a.iso')}</url></file></metalink>`
+    const watched = await here(
+      'download',
+      '--metalink',
+      await list(text),
+      '--folder',
+      'meta',
+      '--queue',
+      queue,
+      '--watch',
+    )
+    expect(watched).toMatchObject({ code: 0, err: '' })
+    expect(await readFile(join(folder, 'meta', queue, 'a.iso'))).toHaveLength(65_536)
+    expect(await stored(queue)).toMatchObject([{ title: 'a.iso', input: { mirrors: [at('a.iso')], size: 65_536 } }])
+    const bad = await list(text.replace(`${queue}/a.iso`, '../a.iso'))
+    const refused = await here('download', '--metalink', bad, '--queue', queue)
+    expect([refused.code, refused.err]).toEqual([
+      2,
+      expect.stringMatching(/txt: file 1: its name.*has '\.\.'.*BAD_INPUT/),
+    ])
+    const twice = await here('download', '--metalink', '-', '-i', '-', '--queue', queue)
+    expect([twice.code, twice.err]).toEqual([2, expect.stringContaining('stdin is taken already')])
     expect(await stored(queue)).toHaveLength(1)
   })
 
@@ -142,6 +174,31 @@ describe('taskfleet download', () => {
     expect([one!.length, two!.length]).toEqual([300, 300])
     expect(one!.filter((_, index) => one![index]!.fresh === two![index]!.fresh)).toEqual([])
     expect(await stored(queue)).toHaveLength(300)
+  })
+
+  test('a gateway of the command stores downloads by REST, and sends their files from the worker', async () => {
+    const queue = ownQueue()
+    const { url } = await ready(start(['gateway', '--listen', '127.0.0.1:0', '--log-level', 'error']))
+    await fleet.runner({
+      queue,
+      listen: { host: '127.0.0.1', port: 0 },
+      tasks: [defineTask(downloadDefinition({ root: folder, allowPrivate: true }))],
+    })
+    const stored = await fetch(`${url}/api/v1/downloads?queue=${queue}&folder=${queue}`, {
+      method: 'POST',
+      headers: { 'content-type': 'text/plain' },
+      body: `${at('a.iso')}\n`,
+    })
+    expect(stored.status).toBe(201)
+    const [{ id }] = ((await stored.json()) as Answer).downloads as [Answer['downloads'][0]]
+    await expect
+      .poll(async () => (await fetch(`${url}/api/v1/files/${id}`, { method: 'HEAD' })).status, { timeout: 20_000 })
+      .toBe(200)
+    const file = await fetch(`${url}/api/v1/files/${id}`)
+    const bytes = Buffer.from(await file.arrayBuffer())
+    expect(bytes.equals(await readFile(join(folder, queue, 'a.iso')))).toBe(true)
+    const part = await fetch(`${url}/api/v1/files/${id}`, { headers: { range: 'bytes=-100' } })
+    expect([part.status, Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(-100))]).toEqual([206, true])
   })
 
   test('works through a gateway, also with a key that may only store tasks', async () => {

@@ -1,10 +1,10 @@
 import { parsePriority, parseQueue } from '@taskfleet/core/internal'
 import type { DownloadInput } from '@taskfleet/downloads/contract'
+import type { FindTasks, StoredDownload } from '@taskfleet/downloads/enqueue'
 import type { ListedDownload } from '@taskfleet/downloads/lists'
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
-import { enqueueDownloads, type StoredDownload } from './enqueue-downloads.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parsePriorityText, parseSize, readText } from './options.ts'
@@ -14,10 +14,12 @@ import { withFleet } from './with-fleet.ts'
 
 interface DownloadCommand extends CommonOptions {
   inputFile?: string
+  metalink?: string
   out?: string
   folder?: string
   expect?: 'skip' | 'rename' | 'overwrite'
   checksum?: string
+  checksumFile?: boolean
   header?: string[]
   proxy?: string
   maxBytes?: number
@@ -29,13 +31,12 @@ interface DownloadCommand extends CommonOptions {
 
 /** The largest list, in bytes. */
 const LIST_LIMIT = 8 * 2 ** 20
-/** The longest list, as for all lists of tasks. */
-const MOST = 10_000
 
 export function downloadCommand({ json, act, print }: CommandKit): void {
   json('download', 'download files by their addresses: a task for each, which prints its id')
     .argument('[urls...]', 'http: and https: addresses')
     .option('-i, --input-file <file>', 'a list with an address in each line and options as in aria2; - for stdin')
+    .option('--metalink <file>', 'a Metalink document: each file of it, with its mirrors and checksum; - for stdin')
     .option('-o, --out <name>', "the file's name, for one address; with {name}, {ext}, {host}, {date} and {id}")
     .option('--folder <folder>', "a folder below the worker's folder, such as films/2026; made if it is missing")
     .addOption(
@@ -46,6 +47,7 @@ export function downloadCommand({ json, act, print }: CommandKit): void {
       ]),
     )
     .option('--checksum <checksum>', 'what the file must have, for one address: sha-256:…, sha-512:…, sha-1:… or md5:…')
+    .option('--checksum-file', 'write FILE.sha256 beside each file, for sha256sum -c')
     .option('--header <header>', "a header, such as 'Referer: https://a.example/'; may be repeated", repeated)
     .option('--proxy <url>', "an http: or https: proxy instead of the worker's, or direct")
     .option('--max-bytes <size>', 'fail above this size, such as 500000, 700M or 4G', parseSize)
@@ -68,7 +70,9 @@ async function download(urls: readonly string[], options: DownloadCommand, print
   const { queue, priority = 'medium', again = false } = options
   const wish = { queue: parseQueue(queue), priority: parsePriority(priority), again }
   return withFleet(options, async (fleet, view) => {
-    const stored = await enqueueDownloads(fleet, view, downloads, wish)
+    const { enqueueDownloads } = await import('@taskfleet/downloads/enqueue')
+    const find: FindTasks = (query) => view.rows({ collection: 'tasks', ...query })
+    const stored = await enqueueDownloads(fleet, find, downloads, wish)
     report(stored, options, print)
     if (options.watch !== true) return EXIT.done
     const shown = { print, json: options.json === true, terminal: process.stdout.isTTY === true }
@@ -82,18 +86,14 @@ async function download(urls: readonly string[], options: DownloadCommand, print
 
 /** Everything that is to be downloaded, checked. @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `TOO_MANY_TASKS` */
 async function listed(urls: readonly string[], options: DownloadCommand): Promise<ListedDownload[]> {
-  const { inputFile, out, folder, expect, checksum, header = [], proxy, maxBytes } = options
-  const { addHeader, checkDownloadInput, readAddressList } = await import('@taskfleet/downloads/lists')
+  const { out, folder, expect, checksum, checksumFile, header = [], proxy, maxBytes } = options
+  const after = checksumFile === true ? { checksumFile } : undefined
+  const { addHeader, checkListed, requireFew } = await import('@taskfleet/downloads/lists')
   const downloads = urls.map((url, index) => ({ input: { url }, where: `address ${index + 1}` }) as ListedDownload)
-  if (inputFile === '-' && options.key === '-') throw new FleetError('BAD_REQUEST', 'stdin is the key already')
-  if (inputFile !== undefined) {
-    const name = inputFile === '-' ? 'stdin' : inputFile
-    downloads.push(...readAddressList(await readText(inputFile, name, LIST_LIMIT), name))
-  }
-  if (downloads.length === 0) throw new FleetError('BAD_REQUEST', 'Give at least one address, or a list by -i')
-  if (downloads.length > MOST) {
-    throw new FleetError('TOO_MANY_TASKS', `At most ${MOST} downloads at once; these are ${downloads.length}`)
-  }
+  downloads.push(...(await readLists(options)))
+  if (downloads.length === 0)
+    throw new FleetError('BAD_REQUEST', 'Give at least one address, a list by -i, or a document by --metalink')
+  requireFew(downloads)
   for (const [flag, value] of Object.entries({ '--out': out, '--checksum': checksum })) {
     if (value !== undefined && downloads.length > 1)
       throw new FleetError('BAD_REQUEST', `'${flag}' is for one address, and ${downloads.length} are given`)
@@ -103,18 +103,27 @@ async function listed(urls: readonly string[], options: DownloadCommand): Promis
   const { headers } = common
   return downloads.map(({ input: own, where }) => {
     const input: DownloadInput = {
-      ...given({ file: out, folder, expect, checksum, proxy, maxBytes }),
+      ...given({ file: out, folder, expect, checksum, proxy, maxBytes, after }),
       ...own,
       ...given({ headers: headers === undefined ? own.headers : { ...headers, ...own.headers } }),
     }
-    try {
-      checkDownloadInput(input)
-    } catch (error) {
-      if (!(error instanceof FleetError)) throw error
-      throw new FleetError(error.code, `${where}: ${error.message}`, { field: where, cause: error })
-    }
-    return { input, where }
+    return checkListed({ input, where })
   })
+}
+
+/** @throws {FleetError} `BAD_REQUEST` when two options take stdin; `BAD_INPUT` */
+async function readLists({ inputFile, metalink, key, folder }: DownloadCommand): Promise<ListedDownload[]> {
+  if ([inputFile, metalink, key].filter((one) => one === '-').length > 1)
+    throw new FleetError('BAD_REQUEST', 'stdin is taken already: only one of -i, --metalink and --key can be -')
+  const { readAddressList, readMetalink } = await import('@taskfleet/downloads/lists')
+  const read = async (file: string) => {
+    const name = file === '-' ? 'stdin' : file
+    return [await readText(file, name, LIST_LIMIT), name] as const
+  }
+  return [
+    ...(inputFile === undefined ? [] : readAddressList(...(await read(inputFile)))),
+    ...(metalink === undefined ? [] : await readMetalink(...(await read(metalink)), folder)),
+  ]
 }
 
 function report(stored: readonly StoredDownload[], { json, again }: DownloadCommand, print: Print): void {

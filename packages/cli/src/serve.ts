@@ -1,7 +1,7 @@
 import { setFlagsFromString } from 'node:v8'
 import type { SigningMode } from '@taskfleet/core'
 import { signingFromEnv } from '@taskfleet/core/internal'
-import type { ListenAddress } from '@taskfleet/gateway'
+import type { ExtraRoutes, ListenAddress } from '@taskfleet/gateway'
 import { GatewayHost } from '@taskfleet/gateway/host'
 import { type Duration, FleetError, milliseconds, parseJson } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
@@ -30,6 +30,9 @@ const STOP_TIMEOUT = '25s'
  * 20 queries that are refused as too big. With this it is 40 MB.
  */
 const HEAP_GROWTH = '--heap-growing-percent=40'
+
+/** `POST /downloads`. It is loaded with the server. */
+const downloadRoutes: ExtraRoutes = async () => (await import('@taskfleet/downloads/rest')).downloadRoutes()
 
 interface ServeCommand extends SecretOptions {
   publicUrl?: string
@@ -82,6 +85,7 @@ export async function serveWorker(options: WorkerCommand): Promise<number> {
     secrets: secretsOfTasks(options.secretsDir),
     signing: signingFromEnv({ ...process.env, TASKFLEET_SIGNING: options.signing }),
     log,
+    routes: downloadRoutes,
     ...given({ thresholds, recurringErrors, listen, publicUrl, basePath, trustProxy, environment, name }),
   })
   const errors = new UnownedErrors(log)
@@ -154,6 +158,7 @@ export async function serveGateway(options: GatewayCommand): Promise<number> {
     listen,
     secret: secretOf(options),
     log: makeLog(options.logLevel),
+    routes: downloadRoutes,
     ...given({ publicUrl, basePath, trustProxy, environment, name, attentionWebhook }),
   })
   const service = { start: () => gateway.start(), stop: () => gateway.stop(), orphaned }

@@ -15,9 +15,29 @@ export function checkDownloadInput(input: DownloadInput): void {
   if (wrong !== undefined) throw new FleetError('BAD_INPUT', wrong)
 }
 
+/** The longest list, as for all lists of tasks. */
+const MOST = 10_000
+
+/** @throws {FleetError} `TOO_MANY_TASKS` */
+export function requireFew(downloads: readonly unknown[]): void {
+  if (downloads.length <= MOST) return
+  throw new FleetError('TOO_MANY_TASKS', `At most ${MOST} downloads at once; these are ${downloads.length}`)
+}
+
+/** The same download, checked. @throws {FleetError} `BAD_INPUT` with its place */
+export function checkListed<Listed extends { input: DownloadInput; where: string }>(listed: Listed): Listed {
+  try {
+    checkDownloadInput(listed.input)
+    return listed
+  } catch (error) {
+    if (!(error instanceof FleetError)) throw error
+    throw new FleetError('BAD_INPUT', `${listed.where}: ${error.message}`, { field: listed.where, cause: error })
+  }
+}
+
 function whyBadInput(input: DownloadInput): string | undefined {
-  const { url, mirrors = [], file, folder, checksum, headers = {} } = input
-  for (const address of [url, ...mirrors]) {
+  const { url, mirrors = [], file, folder, checksum, headers = {}, after } = input
+  for (const address of [url, ...mirrors, ...(after?.webhook === undefined ? [] : [after.webhook])]) {
     const wrong = whyBadAddress(address)
     if (wrong !== undefined) return wrong
   }

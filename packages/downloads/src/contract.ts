@@ -66,6 +66,17 @@ export const downloadInput = z.strictObject({
     .max(2048)
     .optional()
     .describe("An http: or https: proxy, instead of the worker's; `direct` for none"),
+  after: z
+    .strictObject({
+      checksumFile: z.boolean().optional().describe('Writes `<file>.sha256` beside the file, as `sha256sum` does'),
+      webhook: z
+        .string()
+        .max(8192)
+        .optional()
+        .describe('An http: or https: address to which the output is posted, signed as other webhooks of the fleet'),
+    })
+    .optional()
+    .describe('What is done once the file is there and verified'),
 })
 
 export type DownloadInput = z.infer<typeof downloadInput>
@@ -99,6 +110,8 @@ export interface DownloadOutput {
 export interface DownloadOptions {
   /** An existing, writable folder, on this host's disk or shared by several hosts. */
   root: string
+  /** Whether all workers that download have the same disk at `root`: then any of them sends the files (`GET /files/:id`). */
+  sharedRoot?: boolean
   /** Lets downloads dial private and loopback addresses. Link-local ones, where clouds keep credentials, stay refused. */
   allowPrivate?: boolean
   /** Addresses that are refused in any case, `address` or `address:port`: the database, this worker's own socket. */
@@ -135,6 +148,8 @@ export interface DownloadOptions {
   flushBytes?: number
   /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */
   lockStaleMs?: number
+  /** Signs webhooks of `after`; by default `TASKFLEET_WEBHOOK_SECRET` of the environment. Empty for no signature. */
+  webhookSecret?: string
   /** Certificates to trust besides Node's own. */
   ca?: string
   /**

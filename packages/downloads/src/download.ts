@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
+import { writeChecksumFile } from './checksum-file.ts'
 import { algorithmsOf, wrongChecksum } from './checksums.ts'
 import { chooseDestination, publishFirstFree } from './choose-destination.ts'
 import {
@@ -28,6 +29,7 @@ import { type DownloadRequest, layoutOf, readRequest, readState } from './reques
 import { nameFromServer } from './server-name.ts'
 import { sweepParts } from './sweep.ts'
 import { Transfer } from './transfer.ts'
+import { postDownloaded } from './webhook.ts'
 
 const DEFAULTS = {
   stallMs: 30_000,
@@ -73,7 +75,17 @@ export function createDownload(options: DownloadOptions, threads: HashThreads = 
     input: downloadInput,
     title: (input: DownloadInput): string => downloadContract.title!(input),
     labels: (input: DownloadInput) => downloadContract.labels!(input),
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, { gate, limits }),
+    files: {
+      root: settings.root,
+      path: ({ file }: DownloadOutput) => file,
+      size: ({ bytes }: DownloadOutput) => bytes,
+      shared: settings.sharedRoot === true,
+    },
+    run: async (context: Context): Promise<DownloadOutput> => {
+      const output = await download(context, settings, threads, { gate, limits })
+      await doAfter(context, settings, output)
+      return output
+    },
   }
 }
 
@@ -145,9 +157,7 @@ async function download(
         },
       })
       try {
-        await transfer.fetchRest(first)
-        await part.writer.begin()
-        const sha256 = await verified(part, transfer, request)
+        const sha256 = await fetchVerified(part, transfer, request, first)
         const file = await publishFirstFree(owner.name, request, async (file) => {
           await check()
           // Stored first, so that an attempt after a crash right behind the next lines knows the file for its own.
@@ -181,6 +191,28 @@ async function download(
   }
 }
 
+/** Belongs to the attempt: if it fails, the next one finds the file and does it again. */
+async function doAfter({ input, task, signal }: Context, settings: Settings, output: DownloadOutput): Promise<void> {
+  const { checksumFile = false, webhook } = input.after ?? {}
+  const mayGoOn = async () => {
+    if (signal.aborted) throw signal.reason
+    await task.proven()
+  }
+  if (checksumFile) {
+    await mayGoOn()
+    const parts = output.file.split('/')
+    const name = parts.pop()!
+    const folder = await makeFolder(await checkRoot(settings.root), parts)
+    await writeChecksumFile({ folder, name, taskId: task.id, leaseId: task.leaseId }, output.sha256)
+  }
+  if (webhook !== undefined) {
+    await mayGoOn()
+    const secret = (settings.webhookSecret ?? process.env.TASKFLEET_WEBHOOK_SECRET) || undefined
+    const event = { event: 'downloaded', task: task.id, output } as const
+    await postDownloaded(webhook, event, { ...settings, secret, ca: settings.ca, signal })
+  }
+}
+
 /** The answer of the first address that has one. */
 async function openFirst(source: Mirrors): Promise<Reply> {
   for (;;) {
@@ -206,6 +238,25 @@ function finalIfHopeless(error: unknown, transfer: Transfer): unknown {
     !(error instanceof UnrecoverableError || error instanceof RetryAfterError || error instanceof AttemptAborted)
   if (!mayPass || !transfer.hopeless) return error
   return new UnrecoverableError(error.code, `${error.message}; it began again too often`, { cause: error })
+}
+
+/** Wrong bytes are thrown away, and fetched anew as long as there is another address. @returns the SHA-256 */
+async function fetchVerified(
+  part: PartFile,
+  transfer: Transfer,
+  request: DownloadRequest,
+  first: Reply | undefined,
+): Promise<string> {
+  for (let next = first; ; next = undefined) {
+    await transfer.fetchRest(next)
+    await part.writer.begin()
+    try {
+      return await verified(part, transfer, request)
+    } catch (error) {
+      if (codeOf(error) !== 'CHECKSUM_MISMATCH') throw error
+      await transfer.startOver(error)
+    }
+  }
 }
 
 async function verified(part: PartFile, transfer: Transfer, request: DownloadRequest): Promise<string> {
@@ -237,7 +288,7 @@ async function letGo(
 ): Promise<void> {
   const code = codeOf(reason)
   if (!owned || code === 'LEASE_LOST') return part.abandon()
-  const wrong = code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
+  const wrong = transfer.wrong || code === 'CHECKSUM_MISMATCH' || code === 'TOO_LARGE'
   const ended = code === 'CANCELLED' || reason instanceof UnrecoverableError
   const useless = ended || !transfer.resumable
   if (wrong || (useless && !keepPartial)) return part.remove()

@@ -1,2 +1,3 @@
 export { addHeader, type ListedDownload, readAddressList } from './address-list.ts'
-export { checkDownloadInput } from './check-input.ts'
+export { checkListed, requireFew } from './check-input.ts'
+export { readMetalink } from './metalink.ts'

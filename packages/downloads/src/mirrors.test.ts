@@ -55,6 +55,55 @@ describe('with mirrors', () => {
     expect(await bed.run(input)).toMatchObject({ sha256: SHA256, fetchedBytes })
   })
 
+  describe('whose bytes are wrong', () => {
+    const wrong = (headers = {}) => serverThat(() => ({ ...file(0, headers), body: Buffer.alloc(SIZE, 'x') }))
+    const partsOf = async (name: string) => (await bed.files()).filter((one) => one.startsWith(name))
+
+    test('they are thrown away, and the next one brings the right ones', async () => {
+      const [bad, worse, mirror] = [await wrong({ ETag: '"x"' }), await wrong(), await good()]
+      const input = { url: bad.file, mirrors: [worse.file, mirror.file], file: next(), sha256: SHA256 }
+      expect(await bed.run(input)).toMatchObject({ sha256: SHA256, fetchedBytes: 3 * SIZE, resumedFrom: 0 })
+      expect((await bed.read(input.file)).equals(BODY)).toBe(true)
+      expect(await partsOf(input.file)).toEqual([input.file])
+    })
+
+    test('also by what the server itself says of the file', async () => {
+      const digest = `sha-256=:${Buffer.from(SHA256, 'hex').toString('base64')}:`
+      const [bad, mirror] = [await wrong({ 'Repr-Digest': digest }), await good()]
+      const input = { url: bad.file, mirrors: [mirror.file], file: next() }
+      expect(await bed.run(input)).toMatchObject({ sha256: SHA256 })
+    })
+
+    test('a mirror that only added to wrong bytes is asked for the whole', async () => {
+      let alive = true
+      const bad = await serverThat(() => {
+        if (!alive) return reply('404 No')
+        alive = false
+        return cut({ ...file(0, { ETag: '"bad"' }), body: Buffer.alloc(SIZE, 'x') }, 120_000)
+      })
+      const mirror = await good()
+      const input = { url: bad.file, mirrors: [mirror.file], file: next(), sha256: SHA256 }
+      expect(await bed.run(input)).toMatchObject({ sha256: SHA256, fetchedBytes: 2 * SIZE })
+      expect(mirror.requests('/f.bin').map(({ from }) => from)).toEqual([120_000, 0])
+    })
+
+    test('the task fails when all bytes are wrong, and nothing wrong is kept for another attempt', async () => {
+      const [bad, worse] = [await wrong(), await wrong()]
+      const all = { url: bad.file, mirrors: [worse.file], file: next(), sha256: SHA256 }
+      expect(await bed.code(all)).toBe('CHECKSUM_MISMATCH')
+      expect(await partsOf(all.file)).toEqual([])
+      const busy = await serverThat(() => reply('500 No'))
+      for (const [url, mirror] of [
+        [bad.file, busy.file],
+        [busy.file, bad.file],
+      ] as const) {
+        const input = { url, mirrors: [mirror], file: next(), sha256: SHA256 }
+        expect(await bed.code(input)).toBe('HTTP_500')
+        expect(await partsOf(input.file)).toEqual([])
+      }
+    })
+  })
+
   test('headers stay with the origin that they are for', async () => {
     const [bad, mirror] = [await serverThat(() => reply('404 No')), await good()]
     await bed.run({ url: bad.file, mirrors: [mirror.file], file: next(), headers: { Authorization: 'secret' } })

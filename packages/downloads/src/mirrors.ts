@@ -22,6 +22,11 @@ export class Mirrors implements Source {
     return this.#urls[this.#failures.length]!
   }
 
+  /** Whether there is more than one address. */
+  get several(): boolean {
+    return this.#urls.length > 1
+  }
+
   open(range?: RangeRequest): Promise<Reply> {
     return this.#sourceOf(this.url).open(range)
   }

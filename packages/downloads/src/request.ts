@@ -47,6 +47,7 @@ export function readRequest(input: DownloadInput, options: DownloadOptions): Dow
   checkHeaders(headers)
   const maxBytes = Math.min(options.maxBytes ?? Number.POSITIVE_INFINITY, input.maxBytes ?? Number.POSITIVE_INFINITY)
   if (input.size !== undefined && input.size > maxBytes) throw tooLarge(input.size, maxBytes)
+  if (input.after?.webhook !== undefined) parseUrl(input.after.webhook)
   return {
     url,
     mirrors: (input.mirrors ?? []).map((mirror) => parseUrl(mirror)),

@@ -77,6 +77,10 @@ export class Transfer {
   #furthest: number
   #smallGains = 0
   #restartsHere = 0
+  /** Whether bytes of more than one address are in the part. */
+  #mixed = false
+  /** Whether what is on the disk is known to be wrong. */
+  #wrong = false
   /** The most bytes that any attempt had, and how often they were thrown away since. */
   #most: number
   #restarts: number
@@ -118,6 +122,11 @@ export class Transfer {
   /** Whether a later attempt can add to the bytes of this one. */
   get resumable(): boolean {
     return isResumable(this.#version, this.#checked)
+  }
+
+  /** Whether the bytes on the disk are known to be wrong. */
+  get wrong(): boolean {
+    return this.#wrong
   }
 
   /** What the file must have, by the caller and by the server. */
@@ -174,6 +183,26 @@ export class Transfer {
       await this.#endSegments()
     }
     if (request.size !== undefined && request.size !== this.#total) throw wrongSize(request.size, this.#total)
+  }
+
+  /**
+   * After a wrong checksum: forgets all bytes, so that `fetchRest` brings them anew from the next address. If they came from several addresses, or from
+   * an earlier attempt, the present one is not to blame and is asked once more.
+   *
+   * @throws what the attempt ends with, when there is no other address
+   */
+  async startOver(failure: unknown): Promise<void> {
+    const { source, context, part } = this.#options
+    this.#wrong = true
+    const toBlame = this.resumedFrom === 0 && !this.#mixed
+    if (toBlame || !source.several) source.leave(failure)
+    context.log.warn(
+      `throwing away ${part.writer.bytes} bytes and going on with ${shown(source.url)} after ${codeOf(failure)}`,
+    )
+    await this.#leaveSegments()
+    await this.#forget({})
+    this.#furthest = 0
+    this.#smallGains = 0
   }
 
   /** Takes what other connections have brought, or waits for it. @returns false when the next byte is nobody's */
@@ -233,6 +262,7 @@ export class Transfer {
   /** Runs before the first byte is written: the stored state must never describe another version than the one on disk. */
   async #begin(): Promise<void> {
     const { owner, context } = this.#options
+    this.#wrong = false
     // What can't be added to later is nothing that an attempt has brought: such a failure counts.
     if (this.resumable || this.#savedAt !== undefined) await this.save()
     if (context.task.attempt > 1) await removeLeftovers(owner)
@@ -298,28 +328,37 @@ export class Transfer {
     source.leave(failure)
     context.log.warn(`going on with ${shown(source.url)} after ${codeOf(failure)}`)
     await this.#endSegments()
+    this.#mixed = this.#have > 0
     // Servers have validators of their own. With a checksum, the end shows whether the bytes belong together.
     if (this.#checked) this.#version = {}
   }
 
   async #restart(digest: Checksums): Promise<void> {
-    const { writer } = this.#options.part
+    await this.#leaveSegments()
+    if (this.#options.part.writer.bytes > 0) {
+      this.#restarts++
+      if (++this.#restartsHere > MOST_RESTARTS_OF_ATTEMPT)
+        throw new FleetError('RESUME_FAILED', 'the server makes the download start again and again')
+    }
+    await this.#forget(digest)
+  }
+
+  async #leaveSegments(): Promise<void> {
     this.#freeSpace?.()
     this.#freeSpace = undefined
     await this.#endSegments()
     this.#map = new SegmentMap()
     this.#inSegments = false
     this.#first = undefined
-    if (writer.bytes > 0) {
-      this.#restarts++
-      if (++this.#restartsHere > MOST_RESTARTS_OF_ATTEMPT)
-        throw new FleetError('RESUME_FAILED', 'the server makes the download start again and again')
-    }
-    await writer.restart(algorithmsOf(digest, this.#options.request.checksums))
+  }
+
+  async #forget(digest: Checksums): Promise<void> {
+    await this.#options.part.writer.restart(algorithmsOf(digest, this.#options.request.checksums))
     this.#digest = digest
     this.#fetchedSinceRestart = 0
     this.#version = {}
     this.#total = undefined
+    this.#mixed = false
   }
 
   /** Returns when the next try may begin. @throws what ended the last one, unless it was the connection and brought bytes */

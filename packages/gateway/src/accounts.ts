@@ -13,13 +13,15 @@ export interface AccountLimits {
   messagesASecond: number
   /** Tasks that are watched at hosts and through the relay. */
   watchedTasks: number
+  /** Files that are sent at the same time. */
+  transfers: number
 }
 
 const MIB = 1024 * 1024
 export const ACCOUNT_LIMITS: { key: AccountLimits; address: AccountLimits } = {
-  key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000, watchedTasks: 10_000 },
+  key: { connections: 4_000, bytes: 24 * MIB, messagesASecond: 1_000, watchedTasks: 10_000, transfers: 200 },
   // Many clients behind a proxy have the same address.
-  address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000, watchedTasks: 20_000 },
+  address: { connections: 8_000, bytes: 48 * MIB, messagesASecond: 2_000, watchedTasks: 20_000, transfers: 400 },
 }
 /** After a restart of a gateway, all pages send their requests at once. */
 const BURST_S = 5
@@ -40,6 +42,7 @@ class Account {
   readonly #limits: AccountLimits
   readonly #views = new Map<string, HeldView>()
   #watched = 0
+  #transfers = 0
   #unreadBytes = 0
   #unreadAt = Number.NEGATIVE_INFINITY
 
@@ -57,7 +60,12 @@ class Account {
   /** @returns whether no connection is left */
   leave(socket: Socket): boolean {
     this.#sockets.delete(socket)
-    return this.#sockets.size === 0
+    return this.unused
+  }
+
+  /** Whether nothing is counted any more. */
+  get unused(): boolean {
+    return this.#sockets.size === 0 && this.#transfers === 0
   }
 
   take(id: string, bytes: () => number): void {
@@ -100,6 +108,17 @@ class Account {
     throw new FleetError('TOO_MANY_WATCHES', `At most ${watchedTasks} watched tasks ${this.#whose}`)
   }
 
+  /** @throws {FleetError} `TOO_MANY_CONNECTIONS` */
+  checkTransfers(): void {
+    const { transfers } = this.#limits
+    if (this.#transfers < transfers) return
+    throw new FleetError('TOO_MANY_CONNECTIONS', `At most ${transfers} files at the same time ${this.#whose}`)
+  }
+
+  countTransfers(change: 1 | -1): void {
+    this.#transfers += change
+  }
+
   countWatched(change: 1 | -1): void {
     this.#watched += change
   }
@@ -134,11 +153,7 @@ export class Accounts {
 
   /** Counts a connection until it ends. */
   enter(socket: Socket, key: string): void {
-    const [ofKey, ofAddress] = namesOf(key, socket.handshake.address)
-    const accounts = [
-      this.#account(ofKey, 'with one key', this.#limits.key),
-      this.#account(ofAddress, 'from one address', this.#limits.address),
-    ]
+    const accounts = this.#accountsOf(key, socket.handshake.address)
     for (const account of accounts) account.enter(socket)
     this.#ofSocket.set(socket, accounts)
   }
@@ -170,6 +185,27 @@ export class Accounts {
   /** Whether a message may be sent now. */
   allowed(socket: Socket): boolean {
     return this.of(socket).every(({ allowed }) => allowed())
+  }
+
+  /** Counts one more file that is sent, until the returned function is called. @throws {FleetError} `TOO_MANY_CONNECTIONS` */
+  enterTransfer(key: string, address: string): () => void {
+    const accounts = this.#accountsOf(key, address)
+    for (const account of accounts) account.checkTransfers()
+    for (const account of accounts) account.countTransfers(1)
+    return () => {
+      for (const account of accounts) {
+        account.countTransfers(-1)
+        if (account.unused) this.#accounts.delete(account.name)
+      }
+    }
+  }
+
+  #accountsOf(key: string, address: string): readonly Account[] {
+    const [ofKey, ofAddress] = namesOf(key, address)
+    return [
+      this.#account(ofKey, 'with one key', this.#limits.key),
+      this.#account(ofAddress, 'from one address', this.#limits.address),
+    ]
   }
 
   #account(name: string, whose: string, limits: AccountLimits): Account {

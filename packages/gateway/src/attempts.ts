@@ -1,9 +1,12 @@
 import type { LogLine, Progress, TaskDocument, TaskEnd, TaskRow } from '@taskfleet/core'
+import type { TaskFile } from './files/task-file.ts'
 
 /** The running attempts of this process. Implemented by the worker of the gateway's process. */
 export interface Attempts {
   readonly id: string
   attempt(id: string): RunningAttempt | undefined
+  /** Where the file of a completed task is on this host; undefined if its handler has none. */
+  file?(task: TaskDocument): TaskFile | undefined
 }
 
 /** The part of a running attempt that its socket needs. */

@@ -9,7 +9,10 @@ import { Gateway, type GatewayOptions } from './gateway.ts'
 import { basePathOf, isBelow } from './proxies.ts'
 
 export interface CreateGatewayOptions
-  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook'> {
+  extends Pick<
+    GatewayOptions,
+    'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook' | 'routes'
+  > {
   fleet: Fleet
   log?: Logger
 }
@@ -45,6 +48,7 @@ export function createGateway({
   trustProxy,
   environment,
   attentionWebhook,
+  routes,
 }: CreateGatewayOptions): MountedGateway {
   const base = basePathOf(basePath)
   const feed = feedOf(database, { log })
@@ -52,7 +56,7 @@ export function createGateway({
     database,
     feed,
     log,
-    ...given({ publicUrl, basePath, trustProxy, environment, attentionWebhook }),
+    ...given({ publicUrl, basePath, trustProxy, environment, attentionWebhook, routes }),
   })
   const start = async (): Promise<void> => {
     await database.requireSchema()

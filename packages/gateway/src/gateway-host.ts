@@ -21,7 +21,10 @@ import { checkWebhook } from './attention-webhook.ts'
 import type { Gateway, GatewayOptions, ListenAddress } from './gateway.ts'
 
 export interface GatewayHostOptions
-  extends Pick<GatewayOptions, 'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook'> {
+  extends Pick<
+    GatewayOptions,
+    'publicUrl' | 'basePath' | 'trustProxy' | 'environment' | 'attentionWebhook' | 'routes'
+  > {
   mongo: string
   /** The database's name, if the address has none. */
   db?: string | undefined
@@ -65,7 +68,7 @@ export class GatewayHost extends Service {
 
   protected override async onStart(): Promise<void> {
     const { mongo, db, listen, secret, heartbeatMs = HEARTBEAT_MS } = this.#options
-    const { publicUrl, basePath, trustProxy, environment, attentionWebhook } = this.#options
+    const { publicUrl, basePath, trustProxy, environment, attentionWebhook, routes } = this.#options
     const log = withoutOutages(this.#options.log)
     const { Gateway } = await import('./gateway.ts')
     const database = await FleetDatabase.connect({ uri: mongo, name: db, log })
@@ -73,7 +76,7 @@ export class GatewayHost extends Service {
     await database.requireSchema()
     await this.use(this.#load)
     const feed = await this.use(new ChangeFeed(database, { log }))
-    const reached = given({ publicUrl, basePath, trustProxy, environment, attentionWebhook })
+    const reached = given({ publicUrl, basePath, trustProxy, environment, attentionWebhook, routes })
     const gateway = new Gateway({ database, feed, listen, log, secret, ...reached })
     this.#gateway = await this.use(gateway)
     const register = new WorkerRegister(database, database.clock)

@@ -36,6 +36,9 @@ import type { Attempts } from './attempts.ts'
 import { AttentionNotices, type AttentionWebhook, checkWebhook } from './attention-webhook.ts'
 import { Backlog, terminate } from './backlog.ts'
 import { Feeder } from './feeder.ts'
+import { FileDoor } from './files/file-door.ts'
+import { FileTokens } from './files/file-tokens.ts'
+import { LocalFiles } from './files/local-files.ts'
 import { guard, tokenBucket } from './guard.ts'
 import { serveHostSockets } from './host-socket.ts'
 import { KeyHolders } from './key-holders.ts'
@@ -47,6 +50,7 @@ import { basePathOf, isBelow, Proxies, withoutBase } from './proxies.ts'
 import { ReadTurns } from './read-turns.ts'
 import { serveRelay } from './relay.ts'
 import { type RateLimit, registerRest, restServerOptions } from './rest/register-rest.ts'
+import type { ExtraRoutes } from './rest/route.ts'
 import { gatewayRules } from './rules.ts'
 import { strictParser } from './strict-parser.ts'
 import { Subscriptions } from './subscriptions.ts'
@@ -78,6 +82,8 @@ export interface GatewayOptions {
   environment?: string
   /** Where people are notified when something urgent begins and ends. One of the gateways with this option does it. */
   attentionWebhook?: AttentionWebhook
+  /** Routes that other packages add to the REST API. */
+  routes?: ExtraRoutes
   /** How long a live query stays open without subscribers, in milliseconds. Clients that reconnect in time miss nothing. */
   lingerMs?: number
   /** Whether a client does not read. By default the size of its backlog decides. For tests. */
@@ -323,11 +329,13 @@ export class Gateway extends Service {
     })
     this.defer(() => metrics.stop())
     await registerRest(this.#http, {
+      files: this.#serveFiles(),
       fleet: this.#fleet,
       queries: this.#queries,
       access: this.#access,
       log: this.#log,
       rateLimit: this.#options.rateLimit,
+      routes: this.#options.routes,
       basePath: this.#base,
     })
     const root = monitorFolder()
@@ -337,6 +345,15 @@ export class Gateway extends Service {
     }
     const pages = new MonitorPages(root)
     await pages.serve(this.#http, ({ raw }) => this.#proxies.viewOf(raw).prefix ?? this.#base)
+  }
+
+  #serveFiles(): FileDoor {
+    const { runner: attempts, database } = this.#options
+    const tokens = new FileTokens(this.#access.signing, () => database.clock.now())
+    const deps = { fleet: this.#fleet, access: this.#access, tokens, attempts, log: this.#log }
+    const local = new LocalFiles(deps)
+    if (attempts?.file !== undefined) local.serve(this.#http)
+    return new FileDoor({ ...deps, local, accounts: this.#accounts })
   }
 
   /** A command would wait for a primary as long as an election takes. @throws {FleetError} `NO_DATABASE` */

@@ -1,5 +1,7 @@
 export type { Attempts, AttemptWatcher, RunningAttempt } from './attempts.ts'
 export type { AttentionWebhook } from './attention-webhook.ts'
 export { type CreateGatewayOptions, createGateway, type MountedGateway } from './create-gateway.ts'
+export type { TaskFile } from './files/task-file.ts'
 export { Gateway, type GatewayOptions, type ListenAddress } from './gateway.ts'
 export { GatewayHost, type GatewayHostOptions } from './gateway-host.ts'
+export type { ExtraRoutes } from './rest/route.ts'

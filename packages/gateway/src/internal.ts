@@ -1,2 +1,3 @@
 export { portInUse } from './port-in-use.ts'
+export type { RestRoute } from './rest/route.ts'
 export { gatewayRules } from './rules.ts'

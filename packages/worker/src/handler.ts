@@ -82,6 +82,21 @@ export interface Backoff extends BackoffOptions {
   delay?: (failures: number, error: unknown) => Duration
 }
 
+/** The files that completed tasks have left on the worker's disk, for `GET /files/:id`. */
+export interface TaskFiles<Output = unknown> {
+  /** The folder that holds the files of all tasks of this handler. Nothing outside of it is sent, and no link in it is followed. */
+  root: string
+  /** The file's path below `root`, with `/` between the parts; undefined for a task without a file. */
+  path(output: Output): string | undefined
+  /** Bytes that the file must have. Another one by its name is not sent. */
+  size?(output: Output): number | undefined
+  /**
+   * Whether all workers with this handler have the same disk at `root`, so that any of them may send a file. By default only workers of the host on
+   * which the task ended do.
+   */
+  shared?: boolean
+}
+
 interface Definition<Schema extends StandardSchemaV1> {
   name: string
   /** The version of the input that this handler takes; 1 by default. */
@@ -137,8 +152,9 @@ interface Definition<Schema extends StandardSchemaV1> {
   module?: string
 }
 
-export type TaskDefinition<Schema extends StandardSchemaV1, Output> = Definition<Schema> &
-  (
+export type TaskDefinition<Schema extends StandardSchemaV1, Output> = Definition<Schema> & {
+  files?: TaskFiles<Output>
+} & (
     | { run: Handler<StandardSchemaV1.InferOutput<Schema>, Output>; notify?: false }
     /** The program around the runner does the work, and calls `runner.complete` or `runner.fail`. */
     | { notify: true; run?: never }

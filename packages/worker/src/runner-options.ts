@@ -1,7 +1,7 @@
 import { hostname } from 'node:os'
 import type { SigningOptions } from '@taskfleet/core'
 import { type FleetDatabase, parseSecrets, type TaskError, withoutOutages } from '@taskfleet/core/internal'
-import type { ListenAddress } from '@taskfleet/gateway'
+import type { ExtraRoutes, ListenAddress } from '@taskfleet/gateway'
 import { type Duration, FleetError, type TaskRow } from '@taskfleet/protocol'
 import { durationWithin, given, wholeNumber } from '@taskfleet/protocol/internal'
 import { type Logger, pino } from 'pino'
@@ -56,6 +56,8 @@ export interface TaskRunnerOptions {
   trustProxy?: readonly string[]
   /** What people call the fleet, such as `prod`: the monitor shows it. 1 to 40 characters. */
   environment?: string
+  /** Routes that other packages add to the REST API of its gateway, such as `downloadRoutes` of `@taskfleet/downloads/rest`. */
+  routes?: ExtraRoutes
   /** The name shown to people; the host's name by default. */
   name?: string
   /** How long its lease is valid after a renewal, in milliseconds; 8,000 by default. */
@@ -124,6 +126,7 @@ export function settingsOf({
       basePath: options.basePath,
       trustProxy: options.trustProxy,
       environment: options.environment,
+      routes: options.routes,
     }),
     secret: options.secret,
     ownStream: options.ownStream ?? false,

@@ -21,7 +21,7 @@ import {
   type TitleOf,
 } from '@taskfleet/protocol'
 import { durationWithin, given, requireNaming, TASK_NAME, wholeNumber } from '@taskfleet/protocol/internal'
-import type { Handler, TaskDefinition } from './handler.ts'
+import type { Handler, TaskDefinition, TaskFiles } from './handler.ts'
 import { type Isolation, isolationOf, moduleUrl } from './isolate/isolation.ts'
 import type { DiskNeed } from './load/load-gate.ts'
 import { type LeaseView, Task } from './task.ts'
@@ -61,6 +61,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   readonly notify: boolean
   readonly title: TitleOf<StandardSchemaV1.InferInput<Schema>> | undefined
   readonly labels: LabelsOf<StandardSchemaV1.InferInput<Schema>> | undefined
+  /** Where completed tasks have left their files. */
+  readonly files: TaskFiles<Output> | undefined
   readonly #upgrade: Record<number, (old: never) => unknown>
 
   /** @throws {FleetError} `BAD_NAME`, `BAD_DEFINITION` */
@@ -82,6 +84,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.title = definition.title
     this.labels = definition.labels
     this.#upgrade = upgrade
+    this.files = filesOf(name, definition.files)
     this.timeoutMs = limit(name, definition.timeout, 'timeout')
     this.totalTimeoutMs = limit(name, definition.totalTimeout, 'totalTimeout')
     this.stallMs = limit(name, definition.stall, 'stall')
@@ -163,6 +166,7 @@ function inDoubtMs(name: string, inDoubt: TaskDefinition<StandardSchemaV1, unkno
   return milliseconds(inDoubt.for)
 }
 
+/** @throws {FleetError} `BAD_DEFINITION` */
 function preference(name: string, prefer: TaskDefinition<StandardSchemaV1, unknown>['prefer']): TaskFactory['prefer'] {
   if (prefer === undefined) return undefined
   const options: unknown = prefer === 'checkpoint' ? {} : prefer
@@ -173,6 +177,15 @@ function preference(name: string, prefer: TaskDefinition<StandardSchemaV1, unkno
   }
   const range = { least: 1, most: LONGEST_AFFINITY_MS, code: 'BAD_DEFINITION' }
   return { place, ms: inDefinition(name, () => durationWithin(checkpoint, 'prefer.checkpoint', range)) }
+}
+
+/** @throws {FleetError} `BAD_DEFINITION` */
+function filesOf<Output>(name: string, files: TaskFiles<Output> | undefined): TaskFiles<Output> | undefined {
+  if (files === undefined) return undefined
+  if (typeof files.root === 'string' && files.root !== '' && typeof files.path === 'function') return files
+  throw new FleetError('BAD_DEFINITION', `${name}: 'files' is { root: '/a/folder', path: (output) => 'a/file' }`, {
+    field: 'files',
+  })
 }
 
 /** The handler of a task that the program around the runner carries out. */

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
-import { asError, type TaskType } from '@taskfleet/core'
+import { asError, type TaskDocument, type TaskType } from '@taskfleet/core'
 import { FleetDatabase, toFullRow } from '@taskfleet/core/internal'
+import type { TaskFile } from '@taskfleet/gateway'
 import { type EnqueueOptions, FleetError, type TaskRow } from '@taskfleet/protocol'
 import { tellListeners } from './boundary/tell-listeners.ts'
+import { fileOf } from './file-of.ts'
 import { OutsideWork } from './outside-work.ts'
 import {
   type Emit,
@@ -67,6 +69,11 @@ export class TaskRunner extends EventEmitter<RunnerEvents> {
   /** The attempt of a task that runs here. */
   attempt(id: string): RunningTask | undefined {
     return this.#worker?.running.get(id)
+  }
+
+  /** Where the file of a completed task is on this host; undefined if its handler here has none. */
+  file({ name, output }: TaskDocument): TaskFile | undefined {
+    return fileOf(this.#settings.factories.get(name)?.files, output)
   }
 
   /**

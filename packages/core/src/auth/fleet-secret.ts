@@ -42,7 +42,7 @@ interface DerivedSecret {
   keys: Record<TokenKind, Uint8Array>
 }
 
-export type TokenKind = 'session' | 'ticket' | 'feed'
+export type TokenKind = 'session' | 'ticket' | 'feed' | 'file'
 
 /**
  * The keys that sign a fleet's tokens. They are derived from its secrets and a value in its database. So read access to the
@@ -98,13 +98,14 @@ export class SigningKeys {
 
   async #derive(): Promise<DerivedSecret[]> {
     const stored = await this.#store.ticketSecret()
-    if (this.weak) return [{ id: STORED, keys: { session: stored, ticket: stored, feed: stored } }]
+    if (this.weak) return [{ id: STORED, keys: { session: stored, ticket: stored, feed: stored, file: stored } }]
     return this.#secrets.map((secret) => ({
       id: secretId(secret, stored),
       keys: {
         session: derive(secret, stored, 'session', 32),
         ticket: derive(secret, stored, 'ticket', 32),
         feed: derive(secret, stored, 'feed', 32),
+        file: derive(secret, stored, 'file', 32),
       },
     }))
   }

@@ -27,6 +27,19 @@ export async function readJson(
   return { value: bytes.length === 0 ? undefined : parseJson(decoded(bytes)), bytes: bytes.length }
 }
 
+/**
+ * Reads a body as text.
+ *
+ * @param limit in bytes
+ * @throws {FleetError} `INPUT_TOO_LARGE`, `REQUEST_TIMEOUT`, `BAD_STRING`
+ */
+export async function readTextBody(
+  stream: NodeJS.ReadableStream,
+  { limit, times = BODY_TIMES }: { limit: number; times?: { silent: number; whole: number } },
+): Promise<string> {
+  return decoded(await readBytes(stream, limit, times))
+}
+
 export const tooLarge = (limit: number): FleetError =>
   new FleetError('INPUT_TOO_LARGE', `The body is larger than the allowed ${limit} bytes`)
 

@@ -7,14 +7,16 @@ import { FleetError } from '@taskfleet/protocol'
 import type { FastifyInstance, FastifyServerOptions } from 'fastify'
 import type { Logger } from 'pino'
 import type { Access } from '../access.ts'
+import type { FileDoor } from '../files/file-door.ts'
 import { authenticate, authorise } from './authenticate.ts'
-import { BODY_LIMITS, BODY_TIMES, readJson } from './body.ts'
+import { BODY_LIMITS, BODY_TIMES, readJson, readTextBody } from './body.ts'
 import { IdempotencyKeys } from './idempotency.ts'
 import { describeRoutes } from './openapi.ts'
 import { operationRoutes } from './operation-routes.ts'
 import { answerErrors } from './problem.ts'
-import { mount, type RestRoute } from './route.ts'
+import { type ExtraRoutes, mount, type RestRoute } from './route.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { fileRoute } from './routes/files.ts'
 import { queueRoute } from './routes/queues.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statsRoute } from './routes/stats.ts'
@@ -32,7 +34,10 @@ export interface RestDeps {
   fleet: Fleet
   queries: LiveQueries
   access: Access
+  files: FileDoor
   log: Logger
+  /** Routes of other packages. */
+  routes?: ExtraRoutes | undefined
   /** 200 a second by default. */
   rateLimit?: RateLimit | undefined
   /** The base path of all of this for clients; the root by default. */
@@ -49,11 +54,12 @@ declare module 'fastify' {
 }
 
 /** Every route of `/api/v1`. */
-export function restRoutes({ fleet, queries, access }: RestDeps): RestRoute[] {
+export function restRoutes({ fleet, queries, access, files }: RestDeps): RestRoute[] {
   const idempotency = new IdempotencyKeys(fleet.database.db)
   return [
     ...operationRoutes(),
     ...taskRoutes({ fleet, idempotency }),
+    fileRoute({ files }),
     queueRoute,
     statsRoute({ queries }),
     ...auditRoutes({ fleet }),
@@ -129,4 +135,12 @@ async function serve(v1: FastifyInstance, deps: RestDeps): Promise<void> {
   })
   v1.addHook('preParsing', async (request) => authorise(request, fleet))
   mount(v1, restRoutes(deps), (principal) => fleet.as(principal))
+  for (const extra of (await deps.routes?.()) ?? []) {
+    await v1.register(async (own) => {
+      const read = (request: { routeOptions: { bodyLimit?: number } }, payload: NodeJS.ReadableStream) =>
+        readTextBody(payload, { limit: request.routeOptions.bodyLimit ?? BODY_LIMITS.one, times: bodyTimes })
+      if (extra.text !== undefined) own.addContentTypeParser([...extra.text], read)
+      mount(own, [extra], (principal) => fleet.as(principal))
+    })
+  }
 }

@@ -33,16 +33,23 @@ export interface RestRoute<Query = unknown, Body = unknown> {
   query?: z.ZodType<Query>
   body?: z.ZodType<Body>
   headers?: z.ZodType
+  /** Media types of bodies that it takes as text, besides JSON. */
+  text?: readonly string[]
   /** In bytes; by default the limit of one document. */
   bodyLimit?: number
   /** Its schemas only document: an operation checks its request itself. */
   checkedByCore?: true
+  /** What its answers are, if not JSON. */
+  media?: string
   /** Its answers by status, the usual one first; null for no body. */
   answers: Readonly<Record<number, z.ZodType | null>>
   /** Its own error codes. */
   codes?: readonly string[]
   handle(call: RestCall<Query, Body>): Promise<unknown>
 }
+
+/** Routes of another package, which are loaded when the gateway starts. */
+export type ExtraRoutes = () => Promise<readonly RestRoute[]>
 
 /** A route whose handler is typed by its schemas. */
 export const route = <Query, Body>(one: RestRoute<Query, Body>): RestRoute => one as unknown as RestRoute
@@ -104,7 +111,7 @@ export function mount(
         void reply.code(Number(usual))
         const answer = await one.handle(call)
         // The handler has already sent the answer.
-        if (reply.sent) return reply
+        if (reply.sent || reply.raw.headersSent || reply.raw.destroyed) return reply
         return answer === undefined ? reply.send() : answer
       },
     })
@@ -124,12 +131,12 @@ const upper = (word: string): string => word.charAt(0).toUpperCase() + word.slic
 
 const DESCRIPTIONS: Readonly<Record<number, string>> = { 200: 'Done', 201: 'Made', 204: 'Gone' }
 
-function successes({ answers }: RestRoute): Record<number, object> {
+function successes({ answers, media = 'application/json' }: RestRoute): Record<number, object> {
   return Object.fromEntries(
     Object.entries(answers).map(([status, schema]) => {
       const description = DESCRIPTIONS[Number(status)] ?? 'Done'
       if (schema === null) return [status, z.null().describe(description)]
-      return [status, { description, content: { 'application/json': { schema } } }]
+      return [status, { description, content: { [media]: { schema } } }]
     }),
   )
 }

@@ -15,6 +15,7 @@ const routes = () =>
     fleet: fleet.fleet,
     access: { keys: undefined } as never,
     queries: undefined as never,
+    files: undefined as never,
     log: silent,
   })
 const addressOf = (url: string): string => url.replace(/:\w+/g, 'f'.repeat(24))

@@ -1,6 +1,4 @@
 import { createHash } from 'node:crypto'
-import { DOWNLOAD_ATTEMPTS, type DownloadInput, downloadContract } from '@taskfleet/downloads/contract'
-import type { ListedDownload } from '@taskfleet/downloads/lists'
 import {
   BatchRefused,
   type EnqueueRequest,
@@ -12,7 +10,8 @@ import {
   type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
-import type { FleetView } from './fleet-view.ts'
+import type { ListedDownload } from './address-list.ts'
+import { DOWNLOAD_ATTEMPTS, type DownloadInput, downloadContract } from './contract.ts'
 
 /** The label by which a task of an address and destination is found, also after its end. */
 const LABEL = 'download'
@@ -35,12 +34,19 @@ export interface StoredDownload {
   served?: false
 }
 
-interface Wish {
+export interface Wish {
   queue: string
   priority: number
   /** Whether to store what is there already. */
   again: boolean
 }
+
+/** Reads tasks. @throws {FleetError} `FORBIDDEN` for a key that may only store tasks */
+export type FindTasks = (query: {
+  filter: Record<string, unknown>
+  fields: string[]
+  limit: number
+}) => Promise<TaskRow[]>
 
 interface Wanted extends ListedDownload {
   /** The same for the same address, destination and queue. */
@@ -57,12 +63,12 @@ interface Wanted extends ListedDownload {
  */
 export async function enqueueDownloads(
   { tasks }: FleetOperations,
-  view: FleetView,
+  find: FindTasks,
   downloads: readonly ListedDownload[],
   wish: Wish,
 ): Promise<StoredDownload[]> {
   const wanted = [...new Map(downloads.map((one) => asked(one, wish)).map((one) => [one.digest, one])).values()]
-  const done = wish.again ? new Map<string, StoredDownload>() : await thereAlready(view, wanted, wish.queue)
+  const done = wish.again ? new Map<string, StoredDownload>() : await thereAlready(find, wanted, wish.queue)
   const missing = wanted.filter(({ digest }) => !done.has(digest))
   for (const portion of portions(missing)) {
     const left = [...portion]
@@ -104,7 +110,7 @@ function digestOf({ url, folder = '', file = '' }: DownloadInput, queue: string)
 
 /** The tasks that make a new one unnecessary, by their digests. */
 async function thereAlready(
-  view: FleetView,
+  find: FindTasks,
   wanted: readonly Wanted[],
   queue: string,
 ): Promise<Map<string, StoredDownload>> {
@@ -117,13 +123,11 @@ async function thereAlready(
       ...{ name: downloadContract.name, queue, status: { $in: statuses } },
     }
     const fields = ['status', 'labels']
-    const rows = await view
-      .rows({ collection: 'tasks', filter, fields, limit: FOUND })
-      .catch((error: unknown): TaskRow[] => {
-        // A key that may only store tasks: its open tasks have keys.
-        if (error instanceof FleetError && error.code === 'FORBIDDEN') return []
-        throw error
-      })
+    const rows = await find({ filter, fields, limit: FOUND }).catch((error: unknown): TaskRow[] => {
+      // A key that may only store tasks: its open tasks have keys.
+      if (error instanceof FleetError && error.code === 'FORBIDDEN') return []
+      throw error
+    })
     for (const { _id, status, labels } of rows) {
       const one = portion.get(labels?.[LABEL] ?? '')
       if (one === undefined || (there.has(one.digest) && hasEnded(status))) continue
