@@ -24,7 +24,7 @@ const ROOMS: Record<string, Room> = {
   },
   'packages/react': { imports: /^@taskfleet\/(protocol|client)$/, without: new RegExp(`^(${SERVERS}|node:.*)$`) },
   'packages/monitor-ui': {
-    imports: /^@taskfleet\/(protocol|client|react(\/internal)?)$/,
+    imports: /^@taskfleet\/(protocol|client|react(\/internal)?|download-contract)$/,
     without: new RegExp(`^(${SERVERS}|node:.*)$`),
   },
   // It imports the client for nothing but the entry `@taskfleet/core/client`.
@@ -45,8 +45,13 @@ const ROOMS: Record<string, Room> = {
     // The client of a feeder's socket is loaded only where there is a feeder.
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|commander|react)$/,
   },
+  // Also for browsers.
+  'packages/download-contract': {
+    imports: /^@taskfleet\/protocol$/,
+    without: new RegExp(`^(${SERVERS}|socket\\.io-client|react|node:.*)$`),
+  },
   'packages/downloads': {
-    imports: /^@taskfleet\/(protocol|core|worker)$/,
+    imports: /^@taskfleet\/(protocol|core|worker|download-contract(\/internal)?)$/,
     without: new RegExp(`^(${SERVERS}|react)$`),
   },
   'packages/cli': {

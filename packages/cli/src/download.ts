@@ -1,10 +1,9 @@
 import { parsePriority, parseQueue } from '@taskfleet/core/internal'
 import type { DownloadInput } from '@taskfleet/downloads/contract'
-import type { ListedDownload } from '@taskfleet/downloads/lists'
+import type { ListedDownload, StoredDownload } from '@taskfleet/downloads/lists'
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
-import { enqueueDownloads, type StoredDownload } from './enqueue-downloads.ts'
 import { EXIT } from './exit.ts'
 import type { CommandKit, Print } from './kit.ts'
 import { type CommonOptions, parsePriorityText, parseSize, readText } from './options.ts'
@@ -67,6 +66,7 @@ async function download(urls: readonly string[], options: DownloadCommand, print
   const downloads = await listed(urls, options)
   const { queue, priority = 'medium', again = false } = options
   const wish = { queue: parseQueue(queue), priority: parsePriority(priority), again }
+  const { enqueueDownloads } = await import('@taskfleet/downloads/lists')
   return withFleet(options, async (fleet, view) => {
     const stored = await enqueueDownloads(fleet, view, downloads, wish)
     report(stored, options, print)

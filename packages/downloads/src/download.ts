@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { filledName } from '@taskfleet/download-contract/internal'
 import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
 import { algorithmsOf, wrongChecksum } from './checksums.ts'
@@ -19,7 +20,6 @@ import { type HashThreads, hashThreads } from './hash-threads.ts'
 import type { Reply } from './http-exchange.ts'
 import { httpSource } from './http-source.ts'
 import { Mirrors } from './mirrors.ts'
-import { filledName } from './name-template.ts'
 import { OriginGate } from './origin-gate.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
@@ -52,6 +52,8 @@ export function downloadDefinition(options: DownloadOptions) {
       counts: 'without-progress',
       backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
     },
+    // For the worker's report of the free space. Each download counts on its own room, by its size.
+    disk: { folder: resolve(options.root), minFree: 0 },
     // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.
     stall: '15m',
   } satisfies TaskDefinition<typeof downloadInput, DownloadOutput>

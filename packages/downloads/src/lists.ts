@@ -1,2 +1,13 @@
-export { addHeader, type ListedDownload, readAddressList } from './address-list.ts'
-export { checkDownloadInput } from './check-input.ts'
+export {
+  type AddressList,
+  addHeader,
+  type BadLine,
+  checkDownloadInput,
+  type DownloadWish,
+  enqueueDownloads,
+  type ListedDownload,
+  parseAddressList,
+  readAddressList,
+  type StoredDownload,
+  type TaskReader,
+} from '@taskfleet/download-contract'
