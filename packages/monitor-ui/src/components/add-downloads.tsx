@@ -65,7 +65,7 @@ function ListForm() {
   return (
     <form
       aria-label="Add downloads"
-      className={`panel dims flex flex-col gap-2 p-3 ${over ? 'outline-2 outline-run' : ''}`}
+      className={`panel dims flex flex-col gap-2 p-3 ${over ? 'bg-tint-open' : ''}`}
       onSubmit={submit}
     >
       <label htmlFor={id} className="heading">
@@ -74,7 +74,7 @@ function ListForm() {
       <textarea
         id={id}
         rows={Math.min(10, Math.max(3, text.split('\n', 11).length))}
-        className="field w-full resize-y font-mono text-xs"
+        className="field w-full font-mono text-xs"
         placeholder={
           'https://files.example/large.iso\nOne address a line; or drop a link or a .txt file anywhere on this page'
         }
@@ -113,7 +113,7 @@ function ListForm() {
             onChange={({ target }) => setFolder(target.value)}
           />
         </Labelled>
-        <Labelled label="Priority" className="sm:w-32">
+        <Labelled label="Priority" className="sm:w-40">
           <select
             className="field w-full"
             value={priority}
@@ -189,7 +189,7 @@ function Read({ list: { downloads, bad, problem } }: { list: ReadList }) {
 function Labelled({ label, className, children }: { label: string; className: string; children: ReactNode }) {
   return (
     // biome-ignore lint/a11y/noLabelWithoutControl: the control is among its children
-    <label className={`flex min-w-0 flex-col gap-1 max-sm:flex-1 max-sm:basis-32 ${className}`}>
+    <label className={`flex min-w-0 flex-col gap-1 max-sm:flex-1 ${className}`}>
       <span className="text-xs text-dim">{label}</span>
       {children}
     </label>

@@ -119,7 +119,7 @@ function Disks({ worker: { disks = [] } }: { worker: WorkerRow }) {
     <ul className="flex flex-col gap-1">
       {disks.map(({ folder, free, total }) => (
         <li key={folder} className="flex items-center gap-2" title={visibleLine(folder, 300)}>
-          <span className={`bar block w-16 shrink-0 ${free < total * LITTLE ? 'text-bad' : 'text-wait'}`} aria-hidden>
+          <span className={`bar block w-14 shrink-0 ${free < total * LITTLE ? 'text-bad' : 'text-wait'}`} aria-hidden>
             <i style={{ transform: `scaleX(${total > 0 ? 1 - Math.min(1, free / total) : 0})` }} />
           </span>
           <span className="shrink-0 whitespace-nowrap">

@@ -1,6 +1,7 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { ChevronDown, RotateCcw } from 'lucide-react'
+import { DOWNLOAD } from '../view/download-task.ts'
 import { originSearch } from '../view/downloads.ts'
 import { formatAge } from '../view/format.ts'
 import { hostOf } from '../view/task-columns.ts'
@@ -30,8 +31,8 @@ export function RunningDownload({ task, worker, open, onToggle }: RunningProps) 
       <SlotRow task={task} worker={worker} />
       <div className="-mt-1 flex items-center gap-x-3 px-2 text-[11.5px] text-dim">
         {host !== undefined && (
-          <span className="min-w-0 truncate">
-            on <HostLink name={host} />
+          <span className="flex min-w-0 gap-1">
+            on <HostLink name={host} className="min-w-0 truncate" />
           </span>
         )}
         <OriginLink task={task} />
@@ -47,7 +48,7 @@ export function RunningDownload({ task, worker, open, onToggle }: RunningProps) 
         </button>
       </div>
       {open && (
-        <div className="px-2 pt-1 pb-2">
+        <div className="p-2 pt-1">
           <Segments task={task} />
         </div>
       )}
@@ -59,9 +60,13 @@ function OriginLink({ task: { labels } }: { task: TaskRow }) {
   const origin = labels?.origin
   if (origin === undefined) return null
   return (
-    <span className="min-w-0 truncate">
-      from{' '}
-      <Link to="/tasks" search={{ name: 'download', q: originSearch(origin) }} className="hover:underline">
+    <span className="flex min-w-0 gap-1">
+      from
+      <Link
+        to="/tasks"
+        search={{ name: DOWNLOAD, q: originSearch(origin) }}
+        className="min-w-0 truncate hover:underline"
+      >
         <Foreign text={origin} max={80} />
       </Link>
     </span>
@@ -86,7 +91,7 @@ export function FailedDownload({ task, now, gone, onRetry }: FailedProps) {
       data-task={task._id}
       className={`dims flex items-start gap-2 rounded-md px-2 py-1 hover:bg-raised/60 ${gone ? 'opacity-40' : ''}`}
     >
-      <span className="pt-px">
+      <span>
         <StatusBadge task={task} iconOnly />
       </span>
       <div className="min-w-0 flex-1">

@@ -9,6 +9,8 @@ import { segmentsOf } from '../view/segments.ts'
 
 /** A running download stores its checkpoint about as often. */
 const AGAIN_MS = 2_000
+/** A range that is a smaller part of the file is drawn like this one, to be seen. */
+const LEAST_SHOWN = 0.002
 
 /**
  * Which ranges of its file a download has on the disk, as a strip. They come from its checkpoint, which is read only while the strip is
@@ -37,17 +39,14 @@ export function Segments({ task }: { task: TaskRow }) {
   const words = `${countOf(spans.length, 'range')} on the disk, ${formatBytes(have)} of ${formatBytes(total)}`
   return (
     <div data-testid="segments" data-spans={spans.length}>
-      <div
-        role="img"
-        aria-label={words}
-        className="relative h-3 overflow-hidden rounded-[3px] bg-[color-mix(in_oklab,currentColor_17%,transparent)] text-run"
-      >
+      <div role="img" aria-label={words} className="bar text-run" data-tall>
         {spans.map(({ from, to }) => (
           <i
             key={from}
             title={`${formatBytes(from)} to ${formatBytes(to)}`}
-            className="absolute inset-y-0 min-w-px bg-current"
-            style={{ left: `${(100 * from) / total}%`, width: `${(100 * (to - from)) / total}%` }}
+            style={{
+              transform: `translateX(${(100 * from) / total}%) scaleX(${Math.max(LEAST_SHOWN, (to - from) / total)})`,
+            }}
           />
         ))}
       </div>

@@ -101,7 +101,7 @@ export function DownloadsPage() {
               No live worker serves downloads, so they wait.
             </p>
           )}
-          <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 lg:grid-cols-[minmax(0,1.5fr)_minmax(0,1fr)]">
+          <div className="grid grid-cols-[minmax(0,1fr)] items-start gap-3 lg:grid-cols-[minmax(0,1.7fr)_minmax(0,1fr)]">
             <Part
               title="Running"
               count={counted ? counts.running : undefined}

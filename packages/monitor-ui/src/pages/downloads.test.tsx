@@ -29,7 +29,7 @@ describe('the page of downloads', () => {
   it('shows what runs, waits and failed, by origin and by host', async () => {
     const now = Date.now()
     worker()
-    fleet.put(aTask.running({ title: 'big.iso', ...from('a.example') }, now))
+    fleet.put(aTask.running({ title: 'big.iso', host: 'fra-1', ...from('a.example') }, now))
     fleet.put(aTask.pending({ title: 'next.iso', ...from('a.example') }, now))
     fleet.put(aTask.failed({ title: 'gone.iso', ...from('b.example:8080') }, now))
     fleet.put(aTask.failed({ title: 'old.iso', ...from('c.example'), finishedAt: iso(now - 3 * 3_600_000) }, now))
@@ -51,7 +51,7 @@ describe('the page of downloads', () => {
       ['b.example:8080', '0', '0', '1', '–'],
     ])
     const [host] = await screen.findAllByTestId('download-host')
-    expect(cells(host!)).toEqual(['fra-1', 'Live', '1', '–', '40.0 GB free of 1.00 TB/srv/downloads'])
+    expect(cells(host!)).toEqual(['fra-1', 'Running', '1', '–', '40.0 GB free of 1.00 TB/srv/downloads'])
   })
 
   it('counts failures of the chosen time', async () => {
