@@ -189,7 +189,7 @@ function Read({ list: { downloads, bad, problem } }: { list: ReadList }) {
 function Labelled({ label, className, children }: { label: string; className: string; children: ReactNode }) {
   return (
     // biome-ignore lint/a11y/noLabelWithoutControl: the control is among its children
-    <label className={`flex min-w-0 flex-col gap-1 max-sm:flex-1 ${className}`}>
+    <label className={`flex min-w-[110px] flex-col gap-1 max-sm:flex-1 ${className}`}>
       <span className="text-xs text-dim">{label}</span>
       {children}
     </label>

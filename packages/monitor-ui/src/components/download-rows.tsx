@@ -31,7 +31,7 @@ export function RunningDownload({ task, worker, open, onToggle }: RunningProps) 
       <SlotRow task={task} worker={worker} />
       <div className="-mt-1 flex items-center gap-x-3 px-2 text-[11.5px] text-dim">
         {host !== undefined && (
-          <span className="flex min-w-0 gap-1">
+          <span className="flex min-w-0 gap-1 whitespace-nowrap">
             on <HostLink name={host} className="min-w-0 truncate" />
           </span>
         )}
@@ -60,7 +60,7 @@ function OriginLink({ task: { labels } }: { task: TaskRow }) {
   const origin = labels?.origin
   if (origin === undefined) return null
   return (
-    <span className="flex min-w-0 gap-1">
+    <span className="flex min-w-0 gap-1 whitespace-nowrap">
       from
       <Link
         to="/tasks"

@@ -9,7 +9,7 @@ export const loadLists = (): Promise<typeof import('@taskfleet/download-contract
 /** The largest list, in characters. Longer ones are for the command line. */
 export const LIST_LIMIT = 2 ** 20
 /** The longest list, as for all lists of tasks. */
-export const MOST_ADDRESSES = 10_000
+const MOST_ADDRESSES = 10_000
 
 /** What a text of addresses means. */
 export interface ReadList extends AddressList {
