@@ -44,7 +44,8 @@ function ListForm() {
     setText((before) => (before.trim() === '' ? dropped : `${before.replace(/\n*$/, '\n')}${dropped}`)),
   )
   const list = useAddressList(text, folder.trim())
-  const count = list?.text === text ? list.downloads.length : 0
+  // What was typed last may not have been read yet.
+  const count = list?.text === text && list.folder === folder.trim() ? list.downloads.length : 0
   const isGood =
     count > 0 && list?.bad.length === 0 && [list.problem, list.folderProblem].every((one) => one === undefined)
 
@@ -55,7 +56,8 @@ function ListForm() {
     const wish = { queue: queue.trim() || 'default', priority: PRIORITY_NAMES[priority], again: false }
     const rows = async ({ collection: _, ...query }: QueryRequest) => (await client.tasks.list(query)).tasks
     const stored = await enqueueDownloads(client, { rows }, downloads, wish)
-    setText('')
+    // The next list may have been begun meanwhile.
+    setText((now) => (now === text ? '' : now))
     return storedText(stored)
   }
   const submit = (event: FormEvent) => {

@@ -15,6 +15,7 @@ const MOST_ADDRESSES = 10_000
 export interface ReadList extends AddressList {
   /** What was read. */
   text: string
+  folder: string
   /** Why it can't be used although each line is good. */
   problem: string | undefined
   /** Why the folder can't be used. */
@@ -31,7 +32,7 @@ export function useAddressList(text: string, folder: string): ReadList | undefin
     readList(text, folder).then(
       (list) => mine && setRead(list),
       (thrown: unknown) =>
-        mine && setRead({ ...NOTHING, text, problem: `The list can't be read: ${wireError(thrown).message}` }),
+        mine && setRead({ ...NOTHING, text, folder, problem: `The list can't be read: ${wireError(thrown).message}` }),
     )
     return () => {
       mine = false
@@ -44,7 +45,7 @@ const NOTHING = { downloads: [], bad: [], problem: undefined, folderProblem: und
 
 async function readList(text: string, folder: string): Promise<ReadList> {
   const { parseAddressList, checkDownloadInput } = await loadLists()
-  if (text.length > LIST_LIMIT) return { ...NOTHING, text, problem: tooLong('1 MB of text') }
+  if (text.length > LIST_LIMIT) return { ...NOTHING, text, folder, problem: tooLong('1 MB of text') }
   const { downloads, bad } = parseAddressList(text, 'list')
   const problem = downloads.length > MOST_ADDRESSES ? tooLong('10,000 addresses') : undefined
   let folderProblem: string | undefined
@@ -53,7 +54,7 @@ async function readList(text: string, folder: string): Promise<ReadList> {
   } catch (error) {
     folderProblem = wireError(error).message
   }
-  return { text, downloads, bad, problem, folderProblem }
+  return { text, folder, downloads, bad, problem, folderProblem }
 }
 
 const tooLong = (most: string): string =>
