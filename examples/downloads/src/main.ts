@@ -18,6 +18,8 @@ const fraction = (text: string): number => {
 const options = new Command('start')
   .description('The main job: large file downloads across several hosts, watched live')
   .option('--once', 'end when the downloads have ended, with a table and an exit code', false)
+  .option('--shared', 'one folder for all hosts, as on a disk that they share, instead of one for each', false)
+  .option('--no-more', 'add no downloads when the planned ones have ended')
   .option('--kill', 'kill one host with SIGKILL while it downloads', false)
   .option('--hosts <n>', 'how many worker processes stand for hosts', count(1, 20), 3)
   .option('--slots <n>', 'how many downloads each host runs at once', count(1, 50), 2)

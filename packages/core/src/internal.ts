@@ -73,6 +73,7 @@ export { replaceSecrets } from './task/secret-references.ts'
 export { type StartGrant, StartRates } from './task/start-rates.ts'
 export type { ObjectId, StoredProgress, TaskError } from './task/task-document.ts'
 export {
+  type Affinity,
   type Claim,
   type Claimant,
   type Held,
@@ -84,7 +85,8 @@ export {
   type Settled,
   type TaskStore,
 } from './task/task-store.ts'
-export { inClaimOrder } from './task/waiting-tasks.ts'
+export { LONGEST_AFFINITY_MS } from './task/update-parts.ts'
+export { asSeenFrom, inClaimOrder } from './task/waiting-tasks.ts'
 export { asText } from './thrown.ts'
 export { UnderWay } from './under-way.ts'
 export { WatchLoop, type WatchLoopOptions } from './watch-loop.ts'

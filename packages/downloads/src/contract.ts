@@ -1,5 +1,7 @@
 import type { LookupFunction } from 'node:net'
+import type { Duration } from '@taskfleet/protocol'
 import { z } from 'zod'
+import type { OriginLimit } from './origin-limits.ts'
 
 export {
   DOWNLOAD_ATTEMPTS,
@@ -28,12 +30,22 @@ export interface DownloadOptions {
    * no more than that beside their first ones.
    */
   connections?: number
+  /**
+   * How much all downloads of this process together may ask of their servers, by host and time of day. Each rule that fits holds. A download that finds no
+   * connection free waits in its queue (`ORIGIN_FULL`), which costs no attempt and no slot. `minBytesPerSecond` must be less than such a rate.
+   */
+  limits?: readonly OriginLimit[]
   /** Keeps what a cancelled download had. */
   keepPartial?: boolean
   /** Bytes of the disk that downloads never fill; by default a hundredth of it, at most 1 GiB. */
   keepFreeBytes?: number
   /** Part files that nobody has written to for this long are removed, 30 days by default. Their tasks would begin anew. */
   keepPartsMs?: number
+  /**
+   * How long a download that waits again, for instance after its worker was killed, waits for a worker with the same `root`, which can go
+   * on with its bytes: two minutes by default, an hour at most. Then any worker begins it anew.
+   */
+  waitForDisk?: Duration
   /** Starts writing back to the disk whenever this much is new, so that the last `fsync` is short. */
   flushBytes?: number
   /** Another task's lock on a destination counts as left behind when it was not renewed for this long. */

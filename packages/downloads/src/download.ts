@@ -14,6 +14,7 @@ import {
   downloadInput,
 } from './contract.ts'
 import { checkRoot, publish } from './destination.ts'
+import { diskId } from './disk-id.ts'
 import { codeOf, leaseLost, shown } from './failures.ts'
 import { makeFolder } from './folder.ts'
 import { type HashThreads, hashThreads } from './hash-threads.ts'
@@ -21,6 +22,7 @@ import type { Reply } from './http-exchange.ts'
 import { httpSource } from './http-source.ts'
 import { Mirrors } from './mirrors.ts'
 import { OriginGate } from './origin-gate.ts'
+import { OriginLimits } from './origin-limits.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
 import { type DownloadRequest, layoutOf, readRequest, readState } from './request.ts'
 import { nameFromServer } from './server-name.ts'
@@ -54,6 +56,8 @@ export function downloadDefinition(options: DownloadOptions) {
     },
     // For the worker's report of the free space. Each download counts on its own room, by its size.
     disk: { folder: resolve(options.root), minFree: 0 },
+    // Hosts with a disk each: the one that has the bytes goes on with them. Hosts that share the folder are at one place.
+    prefer: { place: () => diskId(options.root), checkpoint: options.waitForDisk ?? '2m' },
     // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.
     stall: '15m',
   } satisfies TaskDefinition<typeof downloadInput, DownloadOutput>
@@ -66,11 +70,12 @@ export function downloadDefinition(options: DownloadOptions) {
 export function createDownload(options: DownloadOptions, threads: HashThreads = hashThreads) {
   const settings: Settings = { ...DEFAULTS, ...options }
   const gate = new OriginGate()
+  const limits = new OriginLimits(options.limits)
   return {
     input: downloadInput,
     title: (input: DownloadInput): string => downloadContract.title!(input),
     labels: (input: DownloadInput) => downloadContract.labels!(input),
-    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, gate),
+    run: (context: Context): Promise<DownloadOutput> => download(context, settings, threads, { gate, limits }),
   }
 }
 
@@ -78,7 +83,7 @@ async function download(
   context: Context,
   settings: Settings,
   threads: HashThreads,
-  gate: OriginGate,
+  { gate, limits }: { gate: OriginGate; limits: OriginLimits },
 ): Promise<DownloadOutput> {
   const started = performance.now()
   const seconds = () => (performance.now() - started) / 1000
@@ -92,7 +97,7 @@ async function download(
   const folder = await makeFolder(await checkRoot(settings.root), request.folder)
   const inRoot = (file: string) => [...request.folder, file].join('/')
   const previous = readState(context.checkpoint.state, request)
-  const exchanges = { ...settings, proxyOf: request.proxyOf }
+  const exchanges = { ...settings, limits, proxyOf: request.proxyOf }
   const source = new Mirrors([request.url, ...request.mirrors], (url, until) => {
     // Any header may hold a secret: a mirror elsewhere gets none.
     const headers = url.origin === request.url.origin ? request.headers : {}

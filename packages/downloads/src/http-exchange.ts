@@ -6,6 +6,7 @@ import { BodyFlow, type Sink } from './body-flow.ts'
 import { networkFailure, stalled } from './failures.ts'
 import { HeldSocket, type Landing } from './held-socket.ts'
 import { readCount, readHeaders } from './http-headers.ts'
+import type { OriginLimits } from './origin-limits.ts'
 import { type HttpProxy, proxyAuthorization } from './proxies.ts'
 import { tunnelConnector } from './proxy-tunnel.ts'
 
@@ -16,6 +17,7 @@ export interface ExchangeOptions extends GuardOptions {
   connectTimeoutMs: number
   stallMs: number
   ca?: string | undefined
+  limits?: OriginLimits | undefined
   /** @throws {UnrecoverableError} `BAD_PROXY` */
   proxyOf?: ((url: URL) => HttpProxy | undefined) | undefined
 }
@@ -77,6 +79,7 @@ export async function exchange(
   const socket = new HeldSocket()
   if (signal.aborted) throw abortReason(signal)
   const route = routeTo(url, options, socket, signal)
+  const leave = options.limits?.enter(url)
   const client = new Client(route.origin, {
     connect: (target, callback) =>
       route.connect(target, (...[error, connected]) => {
@@ -103,11 +106,16 @@ export async function exchange(
     controller?.abort(reason)
     void client.destroy(reason)
   }
-  const flow = new BodyFlow({ stallMs: options.stallMs, onStall: () => stop(stalled(url)) })
+  const flow = new BodyFlow({
+    stallMs: options.stallMs,
+    onStall: () => stop(stalled(url)),
+    pace: options.limits?.pace(url),
+  })
   const onAbort = () => stop(abortReason(signal))
   const finish = async (thrown?: Error) => {
     if (finished) return
     finished = true
+    leave?.()
     signal.removeEventListener('abort', onAbort)
     flow.end()
     void client.destroy()

@@ -3,6 +3,7 @@ import { type Claim, isFenced, Outcome, type TaskStore, TRANSITIONS, type Verb }
 import { hasEnded, STATUSES, type TaskStatus } from '@taskfleet/protocol'
 import { Types } from 'mongoose'
 import { beforeAll, describe, expect, test } from 'vitest'
+import { describeAffinity } from './describe-affinity.ts'
 import { describeDependencies, endPredecessor } from './describe-dependencies.ts'
 import { newTask, taskFactory, testClaimant, testError } from './task-factory.ts'
 
@@ -612,6 +613,7 @@ export function describeTaskStore(name: string, open: () => Promise<TaskStoreHar
     })
 
     describeDependencies(() => store)
+    describeAffinity(() => harness)
 
     test('the tasks of a session can be read, with the requests to them', async () => {
       const worker = new Types.ObjectId().toHexString()

@@ -19,6 +19,7 @@ export function claimLoopOf(worker: Worker): ClaimLoop {
     host: settings.name,
     queues: settings.queues,
     maxLost: lost,
+    places: worker.places.all,
     ...given({ publicBase: worker.gateway?.publicUrl }),
   })
   const onLate = (queue: string): void => {
@@ -49,13 +50,14 @@ export function claimLoopOf(worker: Worker): ClaimLoop {
   })
 }
 
-function served({ settings, queues, load, suspects }: Worker): Served {
+function served({ settings, queues, load, places, suspects }: Worker): Served {
   const maxLost = suspects.maxLost()
   const open = [...settings.factories.values()].filter(({ disk }) => load.allows({ lazy: false, folder: disk?.folder }))
   return {
     queues: queues.open,
     tasks: new Map(open.map(({ name, oldestVersion, version }) => [name, { oldest: oldestVersion, newest: version }])),
     lazy: load.gate.lazy,
+    affinities: places.affinities,
     ...given({ maxLost }),
   }
 }

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { asError } from '@taskfleet/core'
 import {
+  type Affinity,
   backoffDelay,
   type Claim,
   DEFAULT_BACKOFF,
@@ -42,6 +43,8 @@ export interface ExecutionDeps {
   store: TaskStore
   clock: Pick<ServerClock, 'now'>
   sessions: SessionView
+  /** Where the checkpoints of a handler are of use; anywhere by default. */
+  affinity?: (name: string) => Affinity | undefined
   /** Called when an attempt has saved a new checkpoint. */
   onMoved?: (run: RunningTask) => void
   /** Called when the database refuses to record an attempt's end. The write is repeated from time to time. */
@@ -317,7 +320,9 @@ function contextOf<Input>(
           const message = 'A checkpoint is stored, so it must not contain the value of a secret'
           throw new FleetError('SECRET_IN_CHECKPOINT', message)
         }
-        const saving = onceProven(proven, () => store.saveCheckpoint(_id, run.leaseId, kept))
+        const saving = onceProven(proven, () =>
+          store.saveCheckpoint(_id, run.leaseId, kept, deps.affinity?.(factory.name)),
+        )
         if (!(await run.whileSaving(saving))) {
           run.abort('LEASE_LOST', 'This worker no longer holds the task')
           throw new AttemptAborted('LEASE_LOST', 'The checkpoint was not saved: this worker no longer holds the task')

@@ -121,6 +121,13 @@ interface Definition<Schema extends StandardSchemaV1> {
   replay?: boolean
   /** The disk space that it needs. The task waits while there is less. */
   disk?: DiskNeed
+  /**
+   * For a handler whose checkpoint is of use only where it was saved, for instance because it is about a file on that disk. When a task
+   * waits again, workers at that place may claim it for two minutes (or for `checkpoint`, up to an hour) before others may. Then any worker
+   * takes it. `explain` tells. The place is the computer by default; `place` names another one, and is called once at the start of
+   * a worker. Workers for which it returns the same are at the same place.
+   */
+  prefer?: 'checkpoint' | { checkpoint?: Duration; place?: () => string | Promise<string> }
   /** Runs the handler in a thread or process of its own, so that blocking or crashing harms no other task. */
   isolate?: IsolateOption
   /**

@@ -71,7 +71,7 @@ export class RunningTasks {
 
   /** Runs an attempt to its end, and reports the outcome. */
   async #carryOut(run: RunningTask): Promise<void> {
-    const { settings, fleet, sessions, session, suspects, budget, emit } = this.#worker
+    const { settings, fleet, sessions, session, places, suspects, budget, emit } = this.#worker
     const task = toFullRow<TaskRow>('tasks', run.claim.task)
     const factory = settings.factories.get(task.name)!
     // With `notify`, the event follows after the check of the input, and has the input that a handler would get.
@@ -79,6 +79,7 @@ export class RunningTasks {
     const executed = await executeTask(run, factory, {
       store: fleet.store,
       sessions,
+      affinity: (name) => places.affinities.get(name),
       onMoved: (moved) => suspects.cleared(moved),
       onRefused: (refused) => session.refused(refused),
       refusal: (task, factory) => fleet.signing.refusal('task', task) ?? replayRefused(task, factory),

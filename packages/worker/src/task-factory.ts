@@ -1,3 +1,4 @@
+import { hostname } from 'node:os'
 import type { StandardSchemaV1 } from '@standard-schema/spec'
 import { asError, type TaskType } from '@taskfleet/core'
 import {
@@ -6,6 +7,7 @@ import {
   type Claim,
   checkInput,
   LIMIT_RANGE,
+  LONGEST_AFFINITY_MS,
   type Naming,
   parseRetry,
 } from '@taskfleet/core/internal'
@@ -47,6 +49,8 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
   /** How long an attempt may report nothing new, in milliseconds. */
   readonly stallMs: number | undefined
   readonly disk: DiskNeed | undefined
+  /** Where its checkpoints are of use, and for how long a task waits for a worker there. Without it, they are of use anywhere. */
+  readonly prefer: { place: () => string | Promise<string>; ms: number } | undefined
   /** Where the handler runs, when not in the worker's own thread. */
   readonly isolate: Isolation | undefined
   /** Whether a completed task may run again. */
@@ -83,6 +87,7 @@ export class TaskFactory<Schema extends StandardSchemaV1 = StandardSchemaV1, Out
     this.stallMs = limit(name, definition.stall, 'stall')
     this.inDoubtMs = inDoubtMs(name, definition.inDoubt)
     this.disk = definition.disk
+    this.prefer = preference(name, definition.prefer)
     this.isolate = isolationOf(name, definition.isolate)
     this.module = moduleUrl(name, definition.module)
     this.notify = definition.notify === true
@@ -156,6 +161,18 @@ function inDoubtMs(name: string, inDoubt: TaskDefinition<StandardSchemaV1, unkno
     throw new FleetError('BAD_DEFINITION', `${name}: 'inDoubt' is 'abort' or { for: '2m' }`, { field: 'inDoubt' })
   }
   return milliseconds(inDoubt.for)
+}
+
+function preference(name: string, prefer: TaskDefinition<StandardSchemaV1, unknown>['prefer']): TaskFactory['prefer'] {
+  if (prefer === undefined) return undefined
+  const options: unknown = prefer === 'checkpoint' ? {} : prefer
+  const { checkpoint = '2m', place = hostname } = Object(options) as { checkpoint?: Duration; place?: () => string }
+  if (typeof options !== 'object' || options === null || typeof place !== 'function') {
+    const takes = "'checkpoint' or { checkpoint: '5m', place: () => 'disk-7' }"
+    throw new FleetError('BAD_DEFINITION', `${name}: 'prefer' is ${takes}`, { field: 'prefer' })
+  }
+  const range = { least: 1, most: LONGEST_AFFINITY_MS, code: 'BAD_DEFINITION' }
+  return { place, ms: inDefinition(name, () => durationWithin(checkpoint, 'prefer.checkpoint', range)) }
 }
 
 /** The handler of a task that the program around the runner carries out. */

@@ -1,5 +1,5 @@
 import { asError, type TaskDocument, type WorkerDocument } from '@taskfleet/core'
-import type { Change, FeedListener, QueueDocument } from '@taskfleet/core/internal'
+import { asSeenFrom, type Change, type FeedListener, type QueueDocument } from '@taskfleet/core/internal'
 import type { Worker } from './worker.ts'
 
 /** Passes each change of the feed to the part of the worker that it concerns. */
@@ -28,7 +28,7 @@ function onSelf(worker: Worker, doc: WorkerDocument | null): void {
 }
 
 function onTask(worker: Worker, id: string, task: TaskDocument | null): void {
-  const { fleet, queues, deadlines, loop, running } = worker
+  const { fleet, queues, deadlines, loop, places, running } = worker
   // The document watch ends invalid tasks, so they are skipped here.
   if (task !== null && !fleet.gate.isReadable('tasks', task)) {
     loop.remove(id)
@@ -36,7 +36,7 @@ function onTask(worker: Worker, id: string, task: TaskDocument | null): void {
   }
   if (task?.raiseAt !== undefined) deadlines.expect(task.raiseAt)
   queues.limits.seen(id, task)
-  if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(task)
+  if (task?.status === 'pending' && task.runAt instanceof Date) loop.offer(asSeenFrom(places.all, task))
   else loop.remove(id)
   const run = running.get(id)
   if (worker.feed.isDirect) onAttempt(worker, id, task)

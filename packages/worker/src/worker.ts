@@ -31,6 +31,7 @@ import { HandlerSlots } from './handler-slots.ts'
 import type { Isolates } from './isolate/isolates.ts'
 import { LoadMonitor } from './load/load-monitor.ts'
 import type { OutsideWork } from './outside-work.ts'
+import { Places } from './places.ts'
 import { Reaper } from './reaper.ts'
 import type { Emit, RunnerSettings } from './runner-options.ts'
 import type { RunningTask } from './running-task.ts'
@@ -67,6 +68,7 @@ export class Worker extends Service {
   readonly feed: Feed
   readonly queues: ServedQueues
   readonly load: LoadMonitor
+  readonly places: Places
   readonly sessions: SessionKeeper
   readonly session: WorkerSession
   readonly running: RunningTasks
@@ -113,6 +115,7 @@ export class Worker extends Service {
     this.suspects = new Suspects(() => refill('a suspect has come through'))
     this.notice = new ErrorNotice(errors, settings.recurringErrors, log)
     this.queues = new ServedQueues(this.fleet, settings, refill)
+    this.places = new Places(factories.values(), log)
     this.load = new LoadMonitor({
       concurrency: settings.concurrency,
       folders: [...factories.values()].flatMap(({ disk }) => disk ?? []),
@@ -196,6 +199,7 @@ export class Worker extends Service {
     this.defer(() => feed.stop())
     await this.#openGateway()
     await this.#openIsolates()
+    await this.places.find()
     this.defer(() => fleet.events.settled())
     this.defer(() => queues.rates.stop())
     // Stopped meanwhile: nothing is claimed.

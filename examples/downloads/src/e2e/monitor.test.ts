@@ -19,7 +19,7 @@ describe('the monitor in a real browser', () => {
 
   beforeAll(async () => {
     // Slow enough that there is something to see and to kill, whatever the machine.
-    demo = await startDemo(['--scale', '0.6', '--slots', '2'], mongoUri())
+    demo = await startDemo(['--scale', '0.6', '--slots', '2', '--no-more'], mongoUri())
     files = await startFileServer({ files: { 'endless.bin': { size: '256MiB' } } })
     address = /http:\S+/.exec(await demo.line(/Monitor: http/))![0]
     browser = await launchBrowser()

@@ -14,12 +14,12 @@ afterEach(async () => {
 })
 
 test('start --once downloads everything, prints the table and ends well, though a host is killed on the way', async () => {
-  demo = await startDemo(['--once', '--kill', '--scale', '0.05'], mongoUri())
+  demo = await startDemo(['--once', '--kill', '--shared', '--scale', '0.05'], mongoUri())
   const code = await demo.closed
   const text = demo.lines.join('\n')
   expect(text).toMatch(/Monitor: http:\/\/127\.0\.0\.1:\d+\/#token=tf_/)
   expect(text).toMatch(/killed with SIGKILL/)
-  // Two attempts, and the second kept what the first had fetched before its host was killed.
+  // Two attempts, and the second went on with what the first had fetched before its host was killed, on the disk that they share.
   expect(text).toMatch(/carried-over\.img +completed +host-\w +2 +[\d.]+ MB +[\d.]+ [KM]B +checked/)
   expect(text).toMatch(/missing\.pdf +failed HTTP_404/)
   expect(text).toMatch(/forged\.bin +failed CHECKSUM_MISMATCH/)

@@ -1,8 +1,11 @@
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { FleetClient } from '@taskfleet/client'
 import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { hasEnded, type TaskRow } from '@taskfleet/protocol'
 import { requireFreePort } from './free-port.ts'
+import { isWatched, keepMoving } from './keep-moving.ts'
 import { type PlannedDownload, planDownloads, servedFiles } from './plan.ts'
 import type { FleetProcess, FleetProcesses } from './processes.ts'
 import { asPlanned, makeBars, makeTeller, type Result, reportTable } from './report.ts'
@@ -12,6 +15,10 @@ export interface StartOptions {
   once: boolean
   /** Kills a host with `kill -9` while it downloads. */
   kill: boolean
+  /** One folder for all hosts, as on a disk that they share. */
+  shared: boolean
+  /** Goes on with other downloads while somebody watches. */
+  more: boolean
   hosts: number
   port: number
   slots: number
@@ -55,7 +62,16 @@ export async function start(options: StartOptions, signal: AbortSignal, processe
     const client = new FleetClient({ url: gateway.listening.url, token: workplace.token })
     opened.push(() => client.close())
     signal.throwIfAborted()
-    const results = await runDownloads({ options, client, files, hosts, print, signal })
+    const results = await runDownloads({
+      options,
+      client,
+      files,
+      hosts,
+      gateway: gateway.listening.url,
+      token: workplace.token,
+      print,
+      signal,
+    })
     if (results === undefined) return 0
     print(`\n${reportTable(results)}`)
     const failed = results.filter(({ ok }) => !ok).length
@@ -70,30 +86,36 @@ export async function start(options: StartOptions, signal: AbortSignal, processe
   }
 }
 
-function processEnv({ uri, downloads, secret }: Workplace): NodeJS.ProcessEnv {
+/** How long a download waits for its host to come back. A real fleet would wait for longer. */
+const WAIT = '5s'
+
+function processEnv({ uri, downloads, secret }: Workplace, folder = ''): NodeJS.ProcessEnv {
   return {
     TASKFLEET_MONGO_URI: uri,
     ...(secret === undefined ? {} : { TASKFLEET_SECRET: secret }),
-    DOWNLOAD_ROOT: downloads.path,
+    DOWNLOAD_ROOT: join(downloads.path, folder),
+    DOWNLOAD_WAIT: WAIT,
     // The file server runs on this computer. Downloads from the database on this computer stay refused.
     DOWNLOAD_PRIVATE: '1',
     DOWNLOAD_BLOCKED: uri.replace(/^mongodb(\+srv)?:\/\/([^@]*@)?/, '').replace(/[/?].*$/, ''),
   }
 }
 
-/** Three processes stand for three hosts, each at an address of its own where the computer allows. */
+/** Three processes stand for three hosts, each with a folder and at an address of its own where the computer allows. */
 function startHosts(
-  { hosts, slots }: StartOptions,
+  { hosts, slots, shared }: StartOptions,
   workplace: Workplace,
   processes: FleetProcesses,
 ): Promise<FleetProcess[]> {
   const tasks = new URL('../tasks.js', import.meta.url).pathname
   const args = ['worker', '--tasks', tasks, '--concurrency', String(slots), '--grace', '0s']
   return Promise.all(
-    Array.from({ length: hosts }, (_, index) => {
+    Array.from({ length: hosts }, async (_, index) => {
       const address = process.platform === 'linux' ? `127.0.0.${index + 2}` : '127.0.0.1'
       const name = `host-${String.fromCharCode(97 + index)}`
-      return processes.start(name, [...args, '--listen', `${address}:0`], processEnv(workplace))
+      const folder = shared ? '' : name
+      await mkdir(join(workplace.downloads.path, folder), { recursive: true })
+      return processes.start(name, [...args, '--listen', `${address}:0`], processEnv(workplace, folder))
     }),
   )
 }
@@ -103,12 +125,24 @@ interface Run {
   client: FleetClient
   files: FileServer
   hosts: readonly FleetProcess[]
+  /** The gateway's address. */
+  gateway: string
+  token: string
   print: (line: string) => void
   signal: AbortSignal
 }
 
 /** Posts the downloads and follows them. Undefined when it was stopped. */
-async function runDownloads({ options, client, files, hosts, print, signal }: Run): Promise<Result[] | undefined> {
+async function runDownloads({
+  options,
+  client,
+  files,
+  hosts,
+  gateway,
+  token,
+  print,
+  signal,
+}: Run): Promise<Result[] | undefined> {
   const hostName = (worker: string): string => hosts.find(({ listening }) => listening.worker === worker)?.name ?? '-'
   const planned = new Map<string, PlannedDownload>()
   const tasks = new Map<string, TaskRow>()
@@ -174,6 +208,10 @@ async function runDownloads({ options, client, files, hosts, print, signal }: Ru
   })
   if (options.once) return results
   print('\nAll downloads have ended. The fleet goes on; post more from the monitor, or press Ctrl-C.')
+  if (options.more) {
+    print('While a monitor is open, a few other downloads run, each for a minute or more.')
+    await keepMoving({ client, files, watched: () => isWatched(gateway, token), scale: options.scale, signal })
+  }
   await stopped
   return undefined
 }

@@ -53,7 +53,9 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
     }
   }
   const due = task.runAt <= deps.now
-  if (!due) {
+  const elsewhere = due ? null : await placeReason(task, deps)
+  if (elsewhere !== null) reasons.push(elsewhere)
+  else if (!due) {
     const at = task.runAt.toISOString()
     reasons.push({ code: 'NOT_DUE', at, message: `It is scheduled for ${at}` })
   }
@@ -65,6 +67,19 @@ export async function explain(task: TaskDocument, deps: ExplainDeps): Promise<Ex
     reasons.push({ code: 'ABOUT_TO_RUN', message: 'A worker has a free slot for it: it starts now' })
   const stands = reasons.some(({ code }) => ['QUEUE_PAUSED', 'NOT_SERVED', 'QUEUE_NOT_SERVED'].includes(code))
   return { ...about, willRun: !stands, reasons }
+}
+
+/** A worker elsewhere has the first go at a task that others may claim only later. */
+async function placeReason(
+  { affinity, runAt }: TaskDocument,
+  { workers, now }: ExplainDeps,
+): Promise<ExplainReason | null> {
+  if (!(affinity?.since instanceof Date) || affinity.since > now || affinity.since > runAt) return null
+  const at = runAt.toISOString()
+  const live = (await workers.live()).some(({ role, name }) => role === 'worker' && name === affinity.host)
+  const away = live ? '' : `; no worker of this name is live now`
+  const message = `${affinity.host} has what earlier attempts have done, and the first go until ${at}; after that, any worker takes it${away}`
+  return { code: 'CHECKPOINT_ELSEWHERE', at, workers: [affinity.host], message }
 }
 
 async function rateReason(queue: QueueDocument | null, { rates, now }: ExplainDeps): Promise<ExplainReason | null> {

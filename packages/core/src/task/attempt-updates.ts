@@ -6,10 +6,11 @@ import { SHAPES } from '../documents/shapes.ts'
 import { TRANSITIONS } from './lifecycle.ts'
 import { amount, type Expression, fromNow, hasCome, isBefore, laterOf, list, NOW, STAMP } from './server-time.ts'
 import type { ObjectId, StoredProgress, TaskError } from './task-document.ts'
-import type { Claimant, Naming, Outcome } from './task-store.ts'
+import type { Affinity, Claimant, Naming, Outcome } from './task-store.ts'
 import {
   CANCEL_ASKED,
   ended,
+  firstAtItsPlace,
   isSet,
   literal,
   onlyIf,
@@ -93,8 +94,9 @@ const WELL_FORMED: Expression = {
   ],
 }
 
-/** Claims only tasks that are due by the server's clock. The write matches other tasks too, but leaves them unchanged. */
+/** Claims only tasks that are due by the server's clock, or due at one of the claimant's places. The write matches other tasks too, but leaves them unchanged. */
 export function claim(leaseId: string, claimant: Claimant): Pipeline {
+  const { places = [] } = claimant
   const n = { $add: ['$attempt', 1] }
   const worker = literal(claimant.worker)
   const host = literal(claimant.host)
@@ -111,12 +113,16 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
     ...(claimant.slot === undefined ? {} : { slot: literal(claimant.slot) }),
     claimedAt: STAMP,
     startedAt: { $ifNull: ['$startedAt', STAMP] },
+    // For the next attempt, and for all who read how long it has waited.
+    ...(places.length === 0 ? {} : { runAt: { $cond: [hasCome('$runAt'), '$runAt', '$affinity.since'] } }),
     ...TOUCH,
     ...(claimant.publicBase === undefined
       ? {}
       : { publicUrl: { $concat: [literal(`${claimant.publicBase}/tasks/`), { $toString: '$_id' }] } }),
   }
   const inTime = claimant.notAfter === undefined ? [] : [isBefore(claimant.notAfter)]
+  const atItsPlace = { $and: [{ $in: ['$affinity.place', literal(places)] }, hasCome('$affinity.since')] }
+  const due = places.length === 0 ? hasCome('$runAt') : { $or: [hasCome('$runAt'), atItsPlace] }
   return [
     {
       $replaceWith: {
@@ -124,7 +130,7 @@ export function claim(leaseId: string, claimant: Claimant): Pipeline {
           WELL_FORMED,
           {
             // `$and` may evaluate all of its parts. An error in one would fail the claim of all tasks, so it is nested.
-            $cond: [{ $and: [hasCome('$runAt'), ...inTime] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
+            $cond: [{ $and: [due, ...inTime] }, { $mergeObjects: ['$$ROOT', claimed] }, '$$ROOT'],
           },
           '$$ROOT',
         ],
@@ -155,11 +161,16 @@ const reported = ({ progress, naming = {} }: Reported): Record<string, Expressio
 /**
  * Compares with the stored checkpoint to see whether this attempt has changed it, so the answer survives the worker's death.
  * A task that makes progress is no longer a suspect: `lost` is reset.
+ *
+ * @param affinity where the checkpoint is of use; anywhere by default
  */
-export function checkpoint(state: unknown): Pipeline {
+export function checkpoint(state: unknown, affinity?: Affinity): Pipeline {
   const moved = { $ne: [{ $ifNull: ['$before', null] }, '$checkpoint'] }
   return [
     { $set: { before: '$checkpoint', checkpoint: literal(state), ...TOUCH } },
+    ...(affinity === undefined
+      ? [{ $unset: ['affinity'] }]
+      : [{ $set: { affinity: { place: literal(affinity.place), host: '$host', ms: literal(affinity.ms) } } }]),
     {
       $set: {
         checkpointAttempt: { $cond: [moved, '$attempt', { $ifNull: ['$checkpointAttempt', '$$REMOVE'] }] },
@@ -169,6 +180,9 @@ export function checkpoint(state: unknown): Pipeline {
     { $unset: ['before'] },
   ]
 }
+
+/** Closes an attempt whose task may run again. */
+const waitAgain = (end: Parameters<typeof leaveRunning>[0]): Pipeline => [...leaveRunning(end), ...firstAtItsPlace()]
 
 /** Closes the running attempt. `outcome` and `status` are expressions, because a requested cancel takes precedence. */
 function leaveRunning(end: {
@@ -225,7 +239,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
       const spared = outcome.counts === 'without-progress' ? CHECKPOINT_MOVED : false
       const failures = { $cond: [spared, 0, { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] }] }
       const lowered = { $max: [{ $min: [LEAST_PRIORITY, PRIORITY] }, { $subtract: [PRIORITY, 1] }] }
-      return leaveRunning({
+      return waitAgain({
         ...asUsual,
         error: literal(outcome.error),
         status: unlessCancelled({
@@ -242,7 +256,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
       })
     }
     case 'defer':
-      return leaveRunning({
+      return waitAgain({
         ...asUsual,
         error: literal(outcome.error),
         status: unlessAsked(to),
@@ -256,13 +270,13 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
         set: { failures: { $min: [{ $add: [FAILURES, 1] }, MAX_ATTEMPTS] } },
       })
     case 'snooze':
-      return leaveRunning({
+      return waitAgain({
         ...asUsual,
         status: unlessAsked(to),
         set: laterBy(outcome.delayMs),
       })
     case 'release':
-      return leaveRunning({
+      return waitAgain({
         ...asUsual,
         status: unlessAsked(to),
         ...(outcome.delayMs === undefined
@@ -271,7 +285,7 @@ function endOf(outcome: Outcome, retention: Retention): Pipeline {
       })
     case 'suspend':
       // The task may have been resumed before the attempt had stopped.
-      return leaveRunning({ ...asUsual, status: unlessCancelled({ $cond: [PAUSE_ASKED, to, TRANSITIONS.resume.to] }) })
+      return waitAgain({ ...asUsual, status: unlessCancelled({ $cond: [PAUSE_ASKED, to, TRANSITIONS.resume.to] }) })
     case 'stop':
       return leaveRunning({ ...asUsual, status: to })
   }
@@ -331,7 +345,7 @@ export function reap(retention: Retention, evidence: string, { dated = false }: 
       literal(fleetError('WORKER_LOST', evidence)),
     ],
   }
-  const taken = leaveRunning({
+  const taken = waitAgain({
     retention,
     outcome: TRANSITIONS.reclaim.closes,
     error,

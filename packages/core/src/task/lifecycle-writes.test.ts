@@ -19,7 +19,14 @@ const retention = { completed: 1, failed: 2, cancelled: 3 } as const
 const progress = { ratio: 0.5, at: NOW }
 const known = { completed: [id], forgiven: [] }
 const place = { front: NOW, blocked: false, completed: [id], leadMs: 5 }
-const claimant = { worker: 'w', host: 'fra-1', slot: 'q\n1', notAfter: NOW, publicBase: 'http://worker:1' }
+const claimant = {
+  worker: 'w',
+  host: 'fra-1',
+  slot: 'q\n1',
+  notAfter: NOW,
+  publicBase: 'http://worker:1',
+  places: ['disk-a'],
+}
 const signature = 'k:0::x'
 const control = (action: 'cancel' | 'pause') => ({ action, by: 'ann', reason: 'because' })
 /** A request with every field. */

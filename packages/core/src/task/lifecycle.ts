@@ -128,7 +128,8 @@ const LEAVING = [...HOLDER, 'attempts', 'control', ...END] as const
 const NAMING = ['title', 'labels'] as const
 /** As `LEAVING`, with the owner's latest progress, and the handler's names. */
 const SETTLING = [...LEAVING, 'progress', ...NAMING] as const
-const LATER = ['runAt', 'order'] as const
+/** When a task may be claimed, and where first. */
+const LATER = ['runAt', 'order', 'affinity'] as const
 const ANEW = ['failures', 'lost', 'priority', 'startedAt', 'control', ...LATER, ...END] as const
 const BUDGET = ['retry', 'timeout', 'totalTimeout', 'stall', 'maxAttempts'] as const
 const WISHES = [
@@ -144,25 +145,25 @@ const WISHES = [
 
 /** The fields that the write of a verb may change, beside `status`, `rev` and `updatedAt`. */
 export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
-  claim: [...HOLDER, 'host', 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
+  claim: [...HOLDER, 'host', 'runAt', 'attempt', 'attempts', 'attemptsDropped', 'claimedAt', 'startedAt', 'key'],
   complete: [...SETTLING, 'output', 'lost'],
   retry: [...SETTLING, 'error', 'failures', 'priority', ...LATER],
   fail: [...SETTLING, 'error', 'failures'],
   defer: [...SETTLING, 'error', ...LATER],
   snooze: [...SETTLING, ...LATER],
   release: [...SETTLING, ...LATER],
-  suspend: SETTLING,
+  suspend: [...SETTLING, ...LATER],
   stop: SETTLING,
-  reclaim: [...LEAVING, 'error', 'lost', 'runAt'],
-  expire: [...LEAVING, 'error', 'lost', 'runAt'],
+  reclaim: [...LEAVING, 'error', 'lost', ...LATER],
+  expire: [...LEAVING, 'error', 'lost', ...LATER],
   quarantine: 'everything',
   pause: ['control', ...END],
-  resume: ['control'],
+  resume: ['control', ...LATER],
   cancel: ['control', ...END],
   unblock: AWAITED,
   abandon: ['error', ...END],
   skip: ['error', ...END],
-  block: ['control', ...AWAITED],
+  block: ['control', ...AWAITED, ...LATER],
   rerun: [...ANEW, 'signature'],
   rewait: [...ANEW, 'predecessors', 'signature'],
 }
@@ -170,7 +171,7 @@ export const WRITES: Record<Verb, readonly Field[] | 'everything'> = {
 /** Writes that leave a task in its status, and the fields that they may change beside `rev` and `updatedAt`. */
 export const OTHER_WRITES = {
   report: ['progress', ...NAMING],
-  checkpoint: ['checkpoint', 'checkpointAttempt', 'lost'],
+  checkpoint: ['checkpoint', 'checkpointAttempt', 'lost', 'affinity'],
   takeBackLoss: ['attempts', 'lost'],
   raise: ['priority', 'deadlineMissedAt', 'raiseAt'],
   edit: [...WISHES, ...BUDGET, ...LATER, 'queue', 'signature'],

@@ -29,6 +29,7 @@ import type { StoreParts } from './store-parts.ts'
 import { Sweeps } from './sweeps.ts'
 import type { ObjectId, StoredProgress, TaskDocument } from './task-document.ts'
 import type {
+  Affinity,
   Claim,
   Claimant,
   EndedAttempt,
@@ -164,8 +165,9 @@ export class MongoTaskStore implements TaskStore {
     this.#parts.log?.warn({ task: id.toHexString(), reason }, 'the progress of a task can not be stored')
   }
 
-  async saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean> {
-    const { matchedCount } = await this.#tasks.updateOne(attemptGuard(id, leaseId), attemptUpdates.checkpoint(state))
+  async saveCheckpoint(id: ObjectId, leaseId: string, state: unknown, affinity?: Affinity): Promise<boolean> {
+    const update = attemptUpdates.checkpoint(state, affinity)
+    const { matchedCount } = await this.#tasks.updateOne(attemptGuard(id, leaseId), update)
     return matchedCount === 1
   }
 

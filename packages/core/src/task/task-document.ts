@@ -52,8 +52,9 @@ type Fields = Stored<TaskRow, TaskDates, TaskIds>
 
 /** A task as the collection `tasks` holds it. */
 export interface TaskDocument
-  extends Omit<Fields, 'input' | 'attempts' | 'attemptsDropped' | 'control' | 'progress' | 'error'> {
+  extends Omit<Fields, 'input' | 'attempts' | 'attemptsDropped' | 'affinity' | 'control' | 'progress' | 'error'> {
   input: unknown
+  affinity?: Stored<NonNullable<TaskRow['affinity']>, 'since'>
   /** The latest 100 claims. */
   attempts: Attempt[]
   /** How many older entries of `attempts` were dropped. */

@@ -30,6 +30,14 @@ export interface Claimant {
   notAfter?: Date
   /** The address before `/tasks/<id>`; absent when the worker doesn't listen. */
   publicBase?: string
+  /** Where it is: tasks whose checkpoint is at one of these places may be claimed before others may claim them. */
+  places?: readonly string[]
+}
+
+/** Where a checkpoint is of use, and for how long a task waits for a worker there, in milliseconds. */
+export interface Affinity {
+  place: string
+  ms: number
 }
 
 /** A waiting task as a worker keeps it in memory: a hint what to claim, never a lock. */
@@ -46,6 +54,7 @@ export interface Hint {
   lost: number
   /** When it was last written, by the server's time. */
   updatedAt: Date
+  affinity?: TaskDocument['affinity']
 }
 
 /** The tasks that a worker can run. */
@@ -57,6 +66,8 @@ export interface Served {
   lazy?: boolean
   /** The worker skips tasks with which more workers than this have died. No limit by default. */
   maxLost?: number
+  /** Where its handlers' checkpoints are, by the handlers' names. */
+  affinities?: ReadonlyMap<string, Affinity>
 }
 
 /** How an attempt ends. Made by `Outcome`'s constructors only. */
@@ -152,7 +163,7 @@ export interface TaskStore {
   /** Stores the progress of several attempts in one write. Attempts that no longer own their task are skipped. */
   report(reports: readonly Report[]): Promise<void>
   /** Stores a handler's checkpoint; false when the attempt no longer owns the task. */
-  saveCheckpoint(id: ObjectId, leaseId: string, state: unknown): Promise<boolean>
+  saveCheckpoint(id: ObjectId, leaseId: string, state: unknown, affinity?: Affinity): Promise<boolean>
   /**
    * Ends an attempt, and stores its latest progress in the same write.
    * @throws {FleetError} `END_REFUSED` for an end that can't be stored

@@ -8,8 +8,10 @@ import { type Expression, fromNow, hasCome, laterOf, literals, millis, NOW } fro
 import type { ObjectId, TaskDocument } from './task-document.ts'
 import type { Control } from './task-store.ts'
 import {
+  anywhere,
   CANCEL_ASKED,
   ended,
+  firstAtItsPlace,
   isSet,
   literal,
   onlyIf,
@@ -144,6 +146,7 @@ export function replace(task: NewTask, place: Place, signature?: Signature): Pip
     },
     { $unset: deadline === undefined ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] },
     ...(notSaid.length === 0 ? [] : [{ $unset: notSaid }]),
+    ...anywhere(),
   ]
 }
 
@@ -177,6 +180,7 @@ export function edit(changes: Changes, place: Pick<Place, 'front' | 'leadMs'>): 
       ? []
       : [{ $unset: deadline === null ? ['deadline', 'raiseAt', 'deadlineMissedAt'] : ['deadlineMissedAt'] }]),
     ...(takenAway.length === 0 ? [] : [{ $unset: takenAway }]),
+    ...(runAt === undefined ? [] : anywhere()),
   ]
 }
 
@@ -214,6 +218,7 @@ export function resume(): Pipeline {
         ...TOUCH,
       },
     },
+    ...firstAtItsPlace(),
   ]
 }
 
@@ -254,5 +259,6 @@ export function rerun(): Pipeline {
       },
     },
     { $unset: ['finishedAt', 'startedAt', 'expireAt', 'control'] },
+    ...firstAtItsPlace(),
   ]
 }

@@ -2,7 +2,7 @@ import type { mongo } from 'mongoose'
 import { type Doc, fits } from '../documents/shape.ts'
 import { HINT } from '../documents/shapes.ts'
 import type { TaskDocument } from './task-document.ts'
-import type { Hint, Served } from './task-store.ts'
+import type { Affinity, Hint, Served } from './task-store.ts'
 
 type Tasks = mongo.Collection<TaskDocument>
 
@@ -35,17 +35,30 @@ export async function waitingTasks(
   { now, until, limit, many = false }: { now: Date; until: Date; limit: number; many?: boolean },
 ): Promise<{ due: Hint[]; next: Hint[]; misfits: unknown[] }> {
   const misfits = new Set<unknown>()
-  const lanes = await Promise.all(served.queues.map((queue) => lane(queue)))
+  const [near, ...lanes] = await Promise.all([atItsPlace(), ...served.queues.map((queue) => lane(queue))])
+  const elsewhere = new Set(near.map(({ _id }) => _id.toHexString()))
+  // What others may claim later is due earlier at its place.
+  const next = lanes.flatMap(({ next }) => next).filter(({ _id }) => !elsewhere.has(_id.toHexString()))
   return {
-    due: lanes
-      .flatMap(({ due }) => due)
-      .sort(inClaimOrder)
-      .slice(0, limit),
-    next: lanes
-      .flatMap(({ next }) => next)
-      .sort((a, b) => +a.runAt - +b.runAt)
-      .slice(0, limit),
+    due: [...lanes.flatMap(({ due }) => due), ...near.filter(isDue)].sort(inClaimOrder).slice(0, limit),
+    next: [...next, ...near.filter((hint) => !isDue(hint))].sort((a, b) => +a.runAt - +b.runAt).slice(0, limit),
     misfits: [...misfits],
+  }
+
+  /** The tasks whose checkpoints are at a place of this worker, which others may not claim yet. */
+  async function atItsPlace(): Promise<Hint[]> {
+    const { affinities = new Map<string, Affinity>() } = served
+    if (affinities.size === 0) return []
+    const longest = Math.max(...[...affinities.values()].map(({ ms }) => ms))
+    const filter = {
+      status: 'pending',
+      queue: { $in: [...served.queues] },
+      runAt: { $gt: now, $lte: new Date(until.getTime() + longest) },
+      name: { $in: [...affinities.keys()] },
+      'affinity.place': { $in: placesOf(served) },
+    }
+    const found = await page(filter as mongo.Filter<TaskDocument>, { runAt: 1 }, limit, { affinity: 1 })
+    return found.filter(isServed).map((hint) => asSeenFrom(placesOf(served), hint))
   }
 
   async function lane(queue: string): Promise<{ due: Hint[]; next: Hint[] }> {
@@ -70,8 +83,17 @@ export async function waitingTasks(
     return (await page({ ...filter, ...askedFor(served) }, sort, most)).filter(isServed)
   }
 
-  async function page(filter: mongo.Filter<TaskDocument>, sort: mongo.Sort, most: number): Promise<Hint[]> {
-    const found = await tasks.find(filter, { projection: HINT_FIELDS }).sort(sort).limit(most).toArray()
+  async function page(
+    filter: mongo.Filter<TaskDocument>,
+    sort: mongo.Sort,
+    most: number,
+    more: Record<string, 1> = {},
+  ): Promise<Hint[]> {
+    const found = await tasks
+      .find(filter, { projection: { ...HINT_FIELDS, ...more } })
+      .sort(sort)
+      .limit(most)
+      .toArray()
     return found.map(withoutNulls) as unknown as Hint[]
   }
 
@@ -114,6 +136,17 @@ function askedFor(served: Served): mongo.Filter<TaskDocument> {
 /** `$not`, because tasks that no worker has died with, or of an old version, may lack the field. */
 export function lostAtMost(max: number | undefined): mongo.Filter<TaskDocument> {
   return max === undefined ? {} : { lost: { $not: { $gt: max } } }
+}
+
+const placesOf = ({ affinities }: Served): string[] => [
+  ...new Set([...(affinities?.values() ?? [])].map(({ place }) => place)),
+]
+
+/** A task as workers at these places may claim it: due from the time at which its place has the first go. */
+export function asSeenFrom(places: readonly string[], hint: Hint): Hint {
+  const { place, since } = hint.affinity ?? {}
+  if (place === undefined || !places.includes(place) || !(since instanceof Date) || since > hint.runAt) return hint
+  return { ...hint, runAt: since, order: since }
 }
 
 /** By priority from high to low, then by `order`, then by id. */

@@ -235,6 +235,17 @@ export const task = object({
   maxAttempts: z.int().min(1).max(50),
   ...budgetRow,
   checkpointAttempt: count.exactOptional().describe('The latest attempt that changed the checkpoint'),
+  affinity: object({
+    place: z.string(),
+    /** The name of the worker that saved the checkpoint. */
+    host: z.string(),
+    ms: count,
+    since: date.exactOptional(),
+  })
+    .exactOptional()
+    .describe(
+      'Where its checkpoint goes on: workers at this `place` may claim it from `since` on, others `ms` milliseconds later, at `runAt`',
+    ),
   /** Only if `fields` requests it. */
   attempts: z.array(attempt).exactOptional(),
   attemptsDropped: count.exactOptional(),
@@ -401,6 +412,7 @@ export const explainReason = object({
     'PAUSED',
     'BLOCKED',
     'NOT_DUE',
+    'CHECKPOINT_ELSEWHERE',
     'QUEUE_PAUSED',
     'QUEUE_FULL',
     'RATE_LIMITED',
