@@ -24,7 +24,7 @@ const ROOMS: Record<string, Room> = {
   },
   'packages/react': { imports: /^@taskfleet\/(protocol|client)$/, without: new RegExp(`^(${SERVERS}|node:.*)$`) },
   'packages/monitor-ui': {
-    imports: /^@taskfleet\/(protocol|client|react(\/internal)?)$/,
+    imports: /^@taskfleet\/(protocol|client|react(\/internal)?|download-contract)$/,
     without: new RegExp(`^(${SERVERS}|node:.*)$`),
   },
   // It imports the client for nothing but the entry `@taskfleet/core/client`.
@@ -45,14 +45,19 @@ const ROOMS: Record<string, Room> = {
     // The client of a feeder's socket is loaded only where there is a feeder.
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|commander|react)$/,
   },
+  // Also for browsers.
+  'packages/download-contract': {
+    imports: /^@taskfleet\/protocol$/,
+    without: new RegExp(`^(${SERVERS}|socket\\.io-client|react|node:.*)$`),
+  },
   'packages/downloads': {
     // Of the gateway it needs the types of a route.
-    imports: /^@taskfleet\/(protocol|(core|gateway)(\/internal)?|worker)$/,
+    imports: /^@taskfleet\/(protocol|(core|gateway|download-contract)(\/internal)?|worker)$/,
     without: new RegExp(`^(${SERVERS}|react)$`),
   },
   'packages/cli': {
     imports:
-      /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host|downloads\/(contract|lists|enqueue|rest))$/,
+      /^@taskfleet\/((protocol|client|core|gateway|worker)(\/internal)?|gateway\/host|downloads\/(contract|lists|rest))$/,
     without: /^(mongoose|fastify|@fastify\/.*|socket\.io|react)$/,
   },
   'examples/downloads': {

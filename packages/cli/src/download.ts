@@ -1,7 +1,6 @@
 import { parsePriority, parseQueue } from '@taskfleet/core/internal'
 import type { DownloadInput } from '@taskfleet/downloads/contract'
-import type { FindTasks, StoredDownload } from '@taskfleet/downloads/enqueue'
-import type { ListedDownload } from '@taskfleet/downloads/lists'
+import type { ListedDownload, StoredDownload } from '@taskfleet/downloads/lists'
 import { FleetError } from '@taskfleet/protocol'
 import { given } from '@taskfleet/protocol/internal'
 import { Option } from 'commander'
@@ -69,10 +68,9 @@ async function download(urls: readonly string[], options: DownloadCommand, print
   const downloads = await listed(urls, options)
   const { queue, priority = 'medium', again = false } = options
   const wish = { queue: parseQueue(queue), priority: parsePriority(priority), again }
+  const { enqueueDownloads } = await import('@taskfleet/downloads/lists')
   return withFleet(options, async (fleet, view) => {
-    const { enqueueDownloads } = await import('@taskfleet/downloads/enqueue')
-    const find: FindTasks = (query) => view.rows({ collection: 'tasks', ...query })
-    const stored = await enqueueDownloads(fleet, find, downloads, wish)
+    const stored = await enqueueDownloads(fleet, view, downloads, wish)
     report(stored, options, print)
     if (options.watch !== true) return EXIT.done
     const shown = { print, json: options.json === true, terminal: process.stdout.isTTY === true }

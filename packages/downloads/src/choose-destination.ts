@@ -1,11 +1,11 @@
 import { join } from 'node:path'
+import { numberedNames } from '@taskfleet/download-contract/internal'
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import type { DownloadState } from './contract.ts'
 import { checkDestination } from './destination.ts'
 import { type DestinationLock, lockDestination } from './destination-lock.ts'
 import { type ExistingFile, rightFile } from './existing-file.ts'
 import { codeOf } from './failures.ts'
-import { numberedNames } from './file-name.ts'
 import type { PartOwner } from './part-file.ts'
 import type { DownloadRequest } from './request.ts'
 

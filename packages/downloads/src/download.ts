@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import { filledName } from '@taskfleet/download-contract/internal'
 import { AttemptAborted, FleetError, RetryAfterError, UnrecoverableError } from '@taskfleet/protocol'
 import type { HandlerContext, TaskDefinition } from '@taskfleet/worker'
 import { writeChecksumFile } from './checksum-file.ts'
@@ -21,7 +22,6 @@ import { type HashThreads, hashThreads } from './hash-threads.ts'
 import type { Reply } from './http-exchange.ts'
 import { httpSource } from './http-source.ts'
 import { Mirrors } from './mirrors.ts'
-import { filledName } from './name-template.ts'
 import { OriginGate } from './origin-gate.ts'
 import { OriginLimits } from './origin-limits.ts'
 import { type PartFile, removePart, takeOverPart } from './part-file.ts'
@@ -56,6 +56,8 @@ export function downloadDefinition(options: DownloadOptions) {
       counts: 'without-progress',
       backoff: { base: '1s', factor: 2, cap: '10m', jitter: true },
     },
+    // For the worker's report of the free space. Each download counts on its own room, by its size.
+    disk: { folder: resolve(options.root), minFree: 0 },
     // Hosts with a disk each: the one that has the bytes goes on with them. Hosts that share the folder are at one place.
     prefer: { place: () => diskId(options.root), checkpoint: options.waitForDisk ?? '2m' },
     // Longer than `stallMs`, which watches over the server: a disk or a lease in doubt may hold an attempt up.

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { type Algorithm, algorithmsOf, wrongChecksum } from './checksums.ts'
+import type { Algorithm } from '@taskfleet/download-contract/internal'
+import { algorithmsOf, wrongChecksum } from './checksums.ts'
 import { codeOf, diskFailure } from './failures.ts'
 import type { DownloadRequest } from './request.ts'
 

@@ -1,8 +1,8 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isNumbered, numberedNames } from '@taskfleet/download-contract/internal'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { fakeTask } from './fake-context.ts'
-import { isNumbered, numberedNames } from './file-name.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 
 const SIZE = 300_000

@@ -1,7 +1,7 @@
 import { basename, join } from 'node:path'
+import { checkedName } from '@taskfleet/download-contract/internal'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from './failures.ts'
-import { checkedName } from './file-name.ts'
 import { nameFromServer } from './server-name.ts'
 
 const hostile = [

@@ -1,8 +1,8 @@
 import { lstat, mkdir, readdir, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { checkedFolder } from '@taskfleet/download-contract/internal'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { codeOf } from './failures.ts'
-import { checkedFolder } from './file-name.ts'
 import { type TestBed, testBed } from './test-bed.ts'
 
 let bed: TestBed

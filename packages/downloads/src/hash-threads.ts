@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
+import type { Algorithm } from '@taskfleet/download-contract/internal'
 import { FleetError } from '@taskfleet/protocol'
-import type { Algorithm } from './checksums.ts'
 
 /** Bytes in a block: few enough to be still in a core's cache when the disk and the hash read what the network has brought. */
 export const BLOCK = 2 ** 17

@@ -1,6 +1,6 @@
+import { whyBadHeader } from '@taskfleet/download-contract/internal'
 import { FleetError, UnrecoverableError } from '@taskfleet/protocol'
 import { shown, statusFailure } from './failures.ts'
-import { whyBadHeader } from './header-rules.ts'
 import { type ExchangeOptions, exchange, type Reply } from './http-exchange.ts'
 import type { OriginGate } from './origin-gate.ts'
 import type { RangeRequest } from './resume-plan.ts'

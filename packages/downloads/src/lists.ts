@@ -1,3 +1,16 @@
-export { addHeader, type ListedDownload, readAddressList } from './address-list.ts'
-export { checkListed, requireFew } from './check-input.ts'
+export {
+  type AddressList,
+  addHeader,
+  type BadLine,
+  checkDownloadInput,
+  checkListed,
+  type DownloadWish,
+  enqueueDownloads,
+  type ListedDownload,
+  parseAddressList,
+  readAddressList,
+  requireFew,
+  type StoredDownload,
+  type TaskReader,
+} from '@taskfleet/download-contract'
 export { readMetalink } from './metalink.ts'

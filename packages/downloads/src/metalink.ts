@@ -1,11 +1,7 @@
+import { checkDownloadInput, type DownloadInput, type ListedDownload } from '@taskfleet/download-contract'
+import { firstSafeName, isTemplate, readChecksum } from '@taskfleet/download-contract/internal'
 import { FleetError } from '@taskfleet/protocol'
 import { z } from 'zod'
-import type { ListedDownload } from './address-list.ts'
-import { checkDownloadInput } from './check-input.ts'
-import { readChecksum } from './checksums.ts'
-import type { DownloadInput } from './contract.ts'
-import { firstSafeName } from './file-name.ts'
-import { isTemplate } from './name-template.ts'
 
 /** Strongest first. */
 const STRENGTH = ['sha512', 'sha256', 'sha1', 'md5']

@@ -1,7 +1,7 @@
+import { checkedTemplate, filledName, isTemplate } from '@taskfleet/download-contract/internal'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { codeOf } from './failures.ts'
-import { checkedTemplate, filledName, isTemplate } from './name-template.ts'
 
 const values = { served: 'film.mkv', host: 'files.example', date: new Date('2026-11-30T23:59:59Z'), id: 'a'.repeat(24) }
 const filled = (template: string, over: Partial<typeof values> = {}): string => {

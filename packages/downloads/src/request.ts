@@ -1,10 +1,16 @@
 import { createHash } from 'node:crypto'
+import {
+  checkedFolder,
+  checkedName,
+  checkedTemplate,
+  isNumbered,
+  isTemplate,
+  readChecksum,
+} from '@taskfleet/download-contract/internal'
 import { UnrecoverableError } from '@taskfleet/protocol'
-import { type Checksums, readChecksum } from './checksums.ts'
+import type { Checksums } from './checksums.ts'
 import { type DownloadInput, type DownloadOptions, type DownloadState, downloadState } from './contract.ts'
-import { checkedFolder, checkedName, isNumbered } from './file-name.ts'
 import { checkHeaders, parseUrl } from './http-source.ts'
-import { checkedTemplate, isTemplate } from './name-template.ts'
 import { environmentProxy, type HttpProxy, readProxy } from './proxies.ts'
 import type { Span } from './segment-map.ts'
 

@@ -1,12 +1,17 @@
 import { parsePriority, parseQueue, requireScope } from '@taskfleet/core/internal'
+import { type DownloadWish, downloadInput, type TaskReader } from '@taskfleet/download-contract'
 import type { ExtraRoutes } from '@taskfleet/gateway'
 import type { RestRoute } from '@taskfleet/gateway/internal'
 import { FleetError, type Priority, STATUSES } from '@taskfleet/protocol'
 import { z } from 'zod'
-import { checkListed, requireFew } from './check-input.ts'
-import { downloadInput } from './contract.ts'
-import { enqueueDownloads, type FindTasks, type Wish } from './enqueue-downloads.ts'
-import { type ListedDownload, readAddressList, readMetalink } from './lists.ts'
+import {
+  checkListed,
+  enqueueDownloads,
+  type ListedDownload,
+  readAddressList,
+  readMetalink,
+  requireFew,
+} from './lists.ts'
 
 const LIST = 'text/plain'
 const METALINKS = ['application/metalink4+xml', 'application/metalink+xml']
@@ -85,17 +90,19 @@ const route: RestRoute<z.infer<typeof query>, unknown> = {
     const { downloads, wish } =
       typeof sent === 'string' ? await fromText(sent, type, parsed(query, asked)) : fromJson(sent, parsed(query, asked))
     requireFew(downloads)
-    const find: FindTasks = async (wanted) => {
-      requireScope(principal, 'read')
-      return (await fleet.tasks.list(wanted)).tasks
+    const reader: TaskReader = {
+      rows: async ({ collection: _, ...wanted }) => {
+        requireScope(principal, 'read')
+        return (await fleet.tasks.list(wanted)).tasks
+      },
     }
-    const stored = await enqueueDownloads(fleet, find, downloads, wish)
+    const stored = await enqueueDownloads(fleet, reader, downloads, wish)
     void reply.code(stored.some(({ fresh }) => fresh) ? 201 : 200)
     return { downloads: stored }
   },
 }
 
-type Asked = { downloads: ListedDownload[]; wish: Wish }
+type Asked = { downloads: ListedDownload[]; wish: DownloadWish }
 
 /** @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `BAD_QUEUE`, `OUT_OF_RANGE` */
 function fromJson(sent: unknown, asked: z.infer<typeof query>): Asked {
@@ -125,7 +132,7 @@ async function fromText(
   return { downloads, wish: wishOf(queue, number as Priority | undefined, again === 'true') }
 }
 
-const wishOf = (queue = 'default', priority: Priority = 'medium', again = false): Wish => ({
+const wishOf = (queue = 'default', priority: Priority = 'medium', again = false): DownloadWish => ({
   queue: parseQueue(queue),
   priority: parsePriority(priority),
   again,

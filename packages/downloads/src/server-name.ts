@@ -1,5 +1,5 @@
+import { firstSafeName, lastOfPath } from '@taskfleet/download-contract/internal'
 import { dispositionName } from './disposition.ts'
-import { firstSafeName, lastOfPath } from './file-name.ts'
 
 /** A name from what a server says of itself, made safe: `Content-Disposition`, else the last part of the URL's path. */
 export const nameFromServer = (disposition: string | undefined, url: URL): string =>

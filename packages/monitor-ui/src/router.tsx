@@ -13,6 +13,7 @@ import { loadDialogs } from './shell/dialogs.tsx'
 import { Layout } from './shell/layout.tsx'
 import { parseRangeSearch } from './view/range.ts'
 import {
+  parseDownloadSearch,
   parseErrorSearch,
   parseEventSearch,
   parseHistorySearch,
@@ -24,6 +25,7 @@ import { parseTaskSearch, writeTaskSearch } from './view/task-search.ts'
 
 /** The page *Now* is in the first script. Every other page is loaded from a file of its own. */
 const pages = {
+  downloads: lazyRouteComponent(() => import('./pages/downloads-page.tsx'), 'DownloadsPage'),
   handlers: lazyRouteComponent(() => import('./pages/handlers-page.tsx'), 'HandlersPage'),
   error: lazyRouteComponent(() => import('./pages/error-page.tsx'), 'ErrorPage'),
   errors: lazyRouteComponent(() => import('./pages/errors-page.tsx'), 'ErrorsPage'),
@@ -66,6 +68,12 @@ const tasks = createRoute({ ...parent, path: '/tasks', validateSearch: parseTask
 const task = createRoute({ ...parent, path: '/tasks/$id', validateSearch: parseLineSearch, component: pages.task })
 const errors = createRoute({ ...parent, path: '/errors', validateSearch: parseErrorSearch, component: pages.errors })
 const error = createRoute({ ...parent, path: '/errors/$fingerprint', component: pages.error })
+const downloads = createRoute({
+  ...parent,
+  path: '/downloads',
+  validateSearch: parseDownloadSearch,
+  component: pages.downloads,
+})
 const handlers = createRoute({ ...parent, path: '/handlers', component: pages.handlers })
 const queues = createRoute({ ...parent, path: '/queues', component: pages.queues })
 const queue = createRoute({ ...parent, path: '/queues/$queue', component: pages.queue })
@@ -98,7 +106,7 @@ const moved = (path: string, to: string) =>
   })
 const routeTree = root.addChildren([
   ...[now, tasks, task, errors, error, handlers, queues, queue, hosts, host, events, schedules, history, settings],
-  ...[operations, operation],
+  ...[operations, operation, downloads],
   ...[moved('/coverage', '/handlers'), moved('/audit', '/history'), moved('/keys', '/settings')],
 ])
 
@@ -112,6 +120,7 @@ function stringifySearch(search: Record<string, unknown>): string {
     ...parseLineSearch(search),
     ...parseRangeSearch(search),
     ...parseNowSearch(search),
+    ...parseDownloadSearch(search),
   }
   const written = new URLSearchParams(plain).toString().replace(/%2C|%3A|%2F|%7E/g, decodeURIComponent)
   return written === '' ? '' : `?${written}`

@@ -1,6 +1,10 @@
-import { mkdir } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Fleet } from '@taskfleet/core'
+import { downloadDefinition } from '@taskfleet/downloads'
+import { type FileServer, startFileServer } from '@taskfleet/downloads/file-server'
 import { useDatabase } from '@taskfleet/testkit/use-database'
 import { defineTask, TaskRunner } from '@taskfleet/worker'
 import type { Browser, Page } from 'playwright-core'
@@ -48,12 +52,17 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
   let browser: Browser
   let page: Page
   let fleet: Fleet
+  let files: FileServer
+  let folder: string
   const complaints: string[] = []
 
   beforeAll(async () => {
+    files = await startFileServer({ files: { 'large.iso': { size: '1GB' }, 'other.iso': { size: '1GB' } } })
+    folder = await mkdtemp(join(tmpdir(), 'taskfleet-pages-'))
+    const download = defineTask(downloadDefinition({ root: folder, allowPrivate: true }))
     for (const name of ['encode-fra-01', 'encode-fra-02', 'encode-nyc-01']) {
       const listen = { host: '127.0.0.1', port: 0 }
-      const runner = new TaskRunner({ mongo: own.uri, tasks: [encode, mail], concurrency: 8, name, listen })
+      const runner = new TaskRunner({ mongo: own.uri, tasks: [encode, mail, download], concurrency: 8, name, listen })
       runners.push(runner)
       await runner.start()
     }
@@ -70,6 +79,17 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       inputs(120).map((entry) => ({ ...entry, runAt: new Date(Date.now() + 3_600_000) })),
     )
     const [running] = await fleet.enqueueMany(encode, inputs(15))
+    // So slow that there are several connections, and that none ends before the tests.
+    const slow = (file: string, ms = 0) => ({
+      input: { url: `${files.url}/${file}?connectionRate=200KB` },
+      runAt: new Date(Date.now() + ms),
+    })
+    const [fetched] = await fleet.enqueueMany(download, [
+      slow('large.iso'),
+      slow('other.iso'),
+      slow('large.iso', 3_600_000),
+      slow('missing.iso'),
+    ])
     await tasks.enqueue({ name: 'no-such-handler', input: {} })
     const request = { input: { customer: 'cus_1000', file: 'nightly.mkv' }, overlap: 'skip' as const }
     await schedules.create({ _id: 'nightly-import', task: 'send-email', cron: '30 1 * * *', ...request })
@@ -95,6 +115,7 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       errors: '/errors',
       error: `/errors/${group!._id}`,
       handlers: '/handlers',
+      downloads: `/downloads?open=${fetched!._id.toHexString()}`,
       queues: '/queues',
       queue: '/queues/default',
       hosts: '/hosts',
@@ -120,6 +141,8 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
     await browser?.close()
     await Promise.all(runners.map((runner) => runner.stop({ grace: 0 })))
     await fleet?.close()
+    await files?.stop()
+    await rm(folder, { recursive: true, force: true })
   })
 
   /** Resolves when the page has its rows and nothing is loading. */
@@ -151,7 +174,20 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
   }
 
   const NAMES = [
-    ...['now', 'tasks', 'drawer', 'task', 'failed task', 'errors', 'error', 'handlers', 'queues', 'queue', 'hosts'],
+    ...[
+      'now',
+      'tasks',
+      'drawer',
+      'task',
+      'failed task',
+      'errors',
+      'error',
+      'handlers',
+      'downloads',
+      'queues',
+      'queue',
+      'hosts',
+    ],
     ...['host', 'events', 'schedules', 'history', 'operations', 'operation', 'settings'],
   ]
   test.each(NAMES)('%s: nothing is cut, every action can be reached, and axe finds nothing', async (name) => {
@@ -176,6 +212,24 @@ describe('every page, at every width', { timeout: 600_000 }, () => {
       )
     }
     expect(found).toEqual([])
+  })
+
+  test('a list of addresses is checked, queued and downloaded, each with a bar that moves', async () => {
+    await page.setViewportSize({ width: 1440, height: 900 })
+    await open('downloads')
+    const list = page.getByRole('textbox', { name: 'Add downloads' })
+    const address = `${files.url}/other.iso?connectionRate=100KB`
+    await list.fill(`${address}\nwww.files.example`)
+    await page.getByTestId('bad-line').filter({ hasText: 'Line 2' }).waitFor(WAIT)
+    await list.fill(`${address}\n  out=added.iso`)
+    await page.getByRole('button', { name: 'Add download' }).click(WAIT)
+    const row = page.getByTestId('running-download').filter({ hasText: 'added.iso' })
+    await row.locator('[data-source=live]').waitFor(WAIT)
+    const bytes = row.getByTestId('task-bytes')
+    const before = await bytes.textContent()
+    await expect.poll(() => bytes.textContent(), WAIT).not.toBe(before)
+    await row.getByRole('button', { name: /^Segments/ }).click(WAIT)
+    await expect.poll(() => row.getByTestId('segments').getAttribute('data-spans'), WAIT).toMatch(/^[1-9]/)
   })
 
   test('nothing complained in the console', () => {

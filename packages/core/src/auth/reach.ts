@@ -59,7 +59,7 @@ export function boundsOf(principal: Principal, collection: CollectionName): Boun
 }
 
 /** Fields that reveal where a worker runs and what else it serves. */
-const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'secretIds', 'control', 'queues', 'tasks']
+const HIDDEN_OF_WORKERS = ['host', 'pid', 'url', 'boot', 'secretIds', 'disks', 'control', 'queues', 'tasks']
 
 /** The workers that serve the key's queues and names, without their addresses. */
 function workerBounds({ queues, names }: Principal): Bounds {

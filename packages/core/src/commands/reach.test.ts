@@ -79,6 +79,7 @@ async function furnish(fleet: Fleet, side: Side): Promise<Belongings> {
       role: 'worker',
       url: `http://${MARK}:1`,
       secretIds: [MARK],
+      disks: [{ folder: `/${MARK}`, free: 1, total: 2 }],
     },
     ...{ state: 'running', queues: [queue, QUEUES.foreign], tasks: [`${name}@1`, 'shared@1'] },
     ...{ slots: 1, running: 0, load: { cpu: 0, rss: 0, memoryFree: 0, eventLoopDelayMs: 0 } },
@@ -350,7 +351,8 @@ test('a limited key sees what workers do for it, and not where they are', async 
   const list = async (over: Partial<Principal>) => fleet.as({ ...LIMITED['to both']!, ...over }).workers.list()
   expect(await list({})).toMatchObject([{ name: 'worker-own', queues: [QUEUES.own], tasks: ['mine@1'] }])
   const [seen] = await list({})
-  for (const field of ['host', 'pid', 'url', 'boot', 'secretIds', 'control']) expect(seen).not.toHaveProperty(field)
+  for (const field of ['host', 'pid', 'url', 'boot', 'secretIds', 'disks', 'control'])
+    expect(seen).not.toHaveProperty(field)
   expect(await list({ queues: ['nobody’s'] })).toEqual([])
 })
 

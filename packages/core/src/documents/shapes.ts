@@ -144,6 +144,7 @@ const WORKER: Shape = {
     running: { kind: number },
     'load.hostCpu': unchecked,
     'load.memoryLeft': unchecked,
+    disks: unchecked,
     'gate.lazy': mayBeAbsent,
     'control.at': unchecked,
     version: mayBeAbsent,

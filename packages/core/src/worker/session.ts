@@ -39,9 +39,9 @@ export function beatUpdate({ state, ...report }: WorkerReport): mongo.Document[]
   ]
 }
 
-function reported({ gate, url, ...always }: Omit<WorkerReport, 'state'>): Record<string, Expression> {
+function reported({ gate, url, disks, ...always }: Omit<WorkerReport, 'state'>): Record<string, Expression> {
   return {
-    ...literals({ ...always, url, gate }),
+    ...literals({ ...always, url, gate, disks }),
     heartbeatAt: NOW,
     until: fromNow(always.leaseMs),
     expireAt: fromNow(FORGOTTEN_AFTER_MS),

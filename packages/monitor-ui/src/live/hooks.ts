@@ -1,6 +1,7 @@
-import { type LiveQueryView, useFleetClient, useLiveQuery, useServerTime } from '@taskfleet/react'
+import { type LiveQueryView, useFleetClient, useLiveQuery, useServerTime, useStats } from '@taskfleet/react'
 import { useKnownTime, useWorkers, WORKERS } from '@taskfleet/react/internal'
 import { useMemo, useRef } from 'react'
+import { DOWNLOAD, servesDownloads } from '../view/download-task.ts'
 
 export { useOnScreen, useWorkers } from '@taskfleet/react/internal'
 
@@ -46,4 +47,11 @@ export function useTaskNames(): string[] {
     const tasks = [...workers.values()].flatMap((worker) => worker.tasks)
     return [...new Set(tasks.map((task) => task.replace(/@\d+$/, '')))].sort()
   }, [workers])
+}
+
+/** Whether a worker serves downloads, or the fleet has some. */
+export function useHasDownloads(): boolean {
+  const { rows } = useLiveQuery(WORKERS)
+  const { stats } = useStats()
+  return rows.some(servesDownloads) || Object.hasOwn(stats?.byName ?? {}, DOWNLOAD)
 }

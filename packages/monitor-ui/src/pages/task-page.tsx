@@ -14,6 +14,7 @@ import { LikeThis } from '../components/like-this.tsx'
 import { loadRateChart } from '../components/load-rate-chart.ts'
 import { EmptyNote, RowsProblem } from '../components/notes.tsx'
 import { ProgressBar } from '../components/progress-bar.tsx'
+import { Segments } from '../components/segments.tsx'
 import { SourceMark } from '../components/source-mark.tsx'
 import { Stack } from '../components/stack.tsx'
 import { StatusBadge } from '../components/status-badge.tsx'
@@ -31,6 +32,7 @@ import { oneTask } from '../live/queries.ts'
 import { useTitle } from '../shell/use-title.ts'
 import { countOf } from '../view/counts.ts'
 import { type DeadlineState, deadlineState, deadlineText } from '../view/deadline.ts'
+import { DOWNLOAD } from '../view/download-task.ts'
 import { formatDuration, formatPercent, formatTime, formatWhen } from '../view/format.ts'
 import { priorityName } from '../view/priority.ts'
 import { STATUS_LOOK } from '../view/status.ts'
@@ -186,6 +188,11 @@ function TaskView({ task, workers }: { task: TaskRow; workers: ReadonlyMap<strin
                     : 'Waiting for two reports…'}
                 </p>
               )}
+            </Panel>
+          )}
+          {task.name === DOWNLOAD && task.attempt > 0 && task.status !== 'completed' && (
+            <Panel title="Segments">
+              <Segments task={task} />
             </Panel>
           )}
           <LikeThis task={task} now={now} endKnown={secondsLeft !== undefined} />

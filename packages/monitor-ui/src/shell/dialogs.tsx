@@ -17,7 +17,9 @@ const DIALOGS = {
   replay: lazyRouteComponent(() => import('../components/replay-dialog.tsx'), 'ReplayDialog'),
   schedule: lazyRouteComponent(() => import('../components/schedule-dialog.tsx'), 'ScheduleDialog'),
   sendEvent: lazyRouteComponent(() => import('../components/send-event-dialog.tsx'), 'SendEventDialog'),
+  setAside: lazyRouteComponent(() => import('../components/set-aside-line.tsx'), 'SetAsideLine'),
   shortcuts: lazyRouteComponent(() => import('./shortcuts-dialog.tsx'), 'ShortcutsDialog'),
+  wallBar: lazyRouteComponent(() => import('./wall-bar.tsx'), 'WallBar'),
 }
 
 export async function loadDialogs(): Promise<void> {
@@ -48,4 +50,6 @@ export const RangeDialog = overPage(DIALOGS.range)
 export const ReplayDialog = overPage(DIALOGS.replay)
 export const ScheduleDialog = overPage(DIALOGS.schedule)
 export const SendEventDialog = overPage(DIALOGS.sendEvent)
+export const SetAsideLine = overPage(DIALOGS.setAside)
 export const ShortcutsDialog = overPage(DIALOGS.shortcuts)
+export const WallBar = overPage(DIALOGS.wallBar)

@@ -2,9 +2,10 @@ import { Link, useLocation } from '@tanstack/react-router'
 import { useLiveQuery } from '@taskfleet/react'
 import { Ellipsis, PanelLeft } from 'lucide-react'
 import { useEffect, useState } from 'react'
+import { useHasDownloads } from '../live/hooks.ts'
 import { ERROR_LIMIT, errorsOf } from '../live/queries.ts'
 import { keepChoice, keptChoice } from './kept-choice.ts'
-import { IN_BAR, PAGES } from './pages.ts'
+import { DOWNLOADS, IN_BAR, PAGES } from './pages.ts'
 import { useMedia } from './use-media.ts'
 
 const OPEN_ERRORS = errorsOf('open')
@@ -24,6 +25,13 @@ function OpenErrors({ className = '' }: { className?: string }) {
   )
 }
 
+/** The pages of this fleet. A page that is open is always among them. */
+function usePages() {
+  const { pathname } = useLocation()
+  const isShown = useHasDownloads() || pathname === DOWNLOADS
+  return isShown ? PAGES : PAGES.filter(({ to }) => to !== DOWNLOADS)
+}
+
 const item =
   'relative flex items-center gap-3 rounded-md font-medium whitespace-nowrap text-dim hover:bg-raised hover:text-text data-[status=active]:bg-raised data-[status=active]:text-text'
 
@@ -31,6 +39,7 @@ const item =
 export function Rail() {
   const wide = useMedia('(min-width: 1280px)')
   const [chosen, setChosen] = useState(() => keptChoice('rail'))
+  const pages = usePages()
   const open = (chosen ?? (wide ? 'wide' : 'narrow')) === 'wide'
   const toggle = () => {
     const next = open ? 'narrow' : 'wide'
@@ -43,7 +52,7 @@ export function Rail() {
       data-open={open}
       className={`flex shrink-0 flex-col gap-0.5 overflow-y-auto border-r border-line bg-panel p-2 ${open ? 'w-[200px]' : 'w-14'}`}
     >
-      {PAGES.map(({ to, label, icon: Icon, key }) => (
+      {pages.map(({ to, label, icon: Icon, key }) => (
         <Link
           key={to}
           to={to}
@@ -80,7 +89,8 @@ export function BottomBar() {
   const { pathname } = useLocation()
   // On purpose: another page closes the list
   useEffect(() => setMore(false), [pathname])
-  const others = PAGES.slice(IN_BAR)
+  const pages = usePages()
+  const others = pages.slice(IN_BAR)
   return (
     <nav aria-label="Pages" className="shrink-0 border-t border-line bg-panel pb-[env(safe-area-inset-bottom)]">
       {more && (
@@ -101,7 +111,7 @@ export function BottomBar() {
         </ul>
       )}
       <div className="flex h-14">
-        {PAGES.slice(0, IN_BAR).map(({ to, label, icon: Icon }) => (
+        {pages.slice(0, IN_BAR).map(({ to, label, icon: Icon }) => (
           <Link
             key={to}
             to={to}

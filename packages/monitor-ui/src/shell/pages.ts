@@ -1,6 +1,7 @@
 import {
   Bug,
   CalendarClock,
+  Download,
   History,
   House,
   Layers,
@@ -18,6 +19,7 @@ interface Page {
     | '/tasks'
     | '/errors'
     | '/queues'
+    | '/downloads'
     | '/hosts'
     | '/handlers'
     | '/schedules'
@@ -30,6 +32,9 @@ interface Page {
   key: string
 }
 
+/** In the navigation of fleets that have downloads; everybody else can search for it. */
+export const DOWNLOADS = '/downloads'
+
 /** The pages in the order of the navigation. On phones the first four are in the bar, the others behind *More*. */
 export const PAGES: readonly Page[] = [
   { to: '/', label: 'Now', icon: House, key: 'n' },
@@ -38,6 +43,7 @@ export const PAGES: readonly Page[] = [
   { to: '/queues', label: 'Queues', icon: Layers, key: 'q' },
   { to: '/hosts', label: 'Hosts', icon: Server, key: 'h' },
   { to: '/handlers', label: 'Handlers', icon: Puzzle, key: 'l' },
+  { to: DOWNLOADS, label: 'Downloads', icon: Download, key: 'd' },
   { to: '/schedules', label: 'Schedules', icon: CalendarClock, key: 's' },
   { to: '/events', label: 'Events', icon: Zap, key: 'v' },
   { to: '/history', label: 'History', icon: History, key: 'a' },

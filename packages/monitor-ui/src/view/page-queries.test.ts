@@ -1,6 +1,7 @@
 import { compileFilter, compileQuery, requireCountable, requireIndexed } from '@taskfleet/core/internal'
 import { type QueryRequest, STATUSES } from '@taskfleet/protocol'
 import { expect, it } from 'vitest'
+import * as downloads from '../live/download-queries.ts'
 import * as queries from '../live/queries.ts'
 import { EVENT_STATUSES } from './event-status.ts'
 import { rangeOf } from './range.ts'
@@ -21,7 +22,7 @@ const ofQuery = (request: QueryRequest) => codeOf(requireIndexed(LARGE, compileQ
 
 const isQuery = (value: unknown): value is QueryRequest => typeof value === 'object' && !Array.isArray(value)
 const PAGES: Record<string, QueryRequest> = {
-  ...Object.fromEntries(Object.entries(queries).filter(([, value]) => isQuery(value))),
+  ...Object.fromEntries(Object.entries({ ...queries, ...downloads }).filter(([, value]) => isQuery(value))),
   errors: queries.errorsOf('open'),
   'one error': queries.oneError('c0ffee'),
   'the tasks of an error': queries.endedTasks(queries.failedWith('c0ffee', '2027-03-01T02:00:00.000Z', undefined)),
@@ -38,6 +39,11 @@ const PAGES: Record<string, QueryRequest> = {
   'next in a queue': queries.nextIn('bulk'),
   'running on a host': queries.runningOn([ID]),
   'running on a host without workers': queries.runningOn([]),
+  'failed downloads': downloads.failedDownloads(rangeOf('1h', Date.now())),
+  'downloads that failed in a time': downloads.failedDownloads(
+    rangeOf('2027-03-01T02:00Z/2027-03-01T04:00Z', Date.now()),
+  ),
+  'the segments of a download': { filter: { _id: ID }, limit: 1, fields: [...downloads.SEGMENT_FIELDS] },
   events: eventsQuery({}, 100),
   'events by name': eventsQuery({ name: 'a' }, 100),
   ...Object.fromEntries(EVENT_STATUSES.map((status) => [`${status} events`, eventsQuery({ status }, 100)])),

@@ -82,3 +82,18 @@ export interface NowSearch {
 export function parseNowSearch({ wall }: Record<string, unknown>): NowSearch {
   return wall === '1' ? { wall } : {}
 }
+
+/** The page *Downloads*. */
+export interface DownloadSearch {
+  /** The id of the running download whose segments are shown. */
+  open?: string
+  /** `all`: every running download, not only the first ones. */
+  show?: 'all'
+}
+
+export function parseDownloadSearch({ open, show }: RawSearch): DownloadSearch {
+  return {
+    ...(typeof open === 'string' && /^[0-9a-f]{24}$/.test(open) && { open }),
+    ...(show === 'all' && { show }),
+  }
+}

@@ -40,6 +40,11 @@ export const worker = object({
     /** Share of the memory that the process may use that is left, 0..1; absent if unknown. */
     memoryLeft: z.number().exactOptional(),
   }),
+  /**
+   * The file systems of the folders that its handlers need (`disk.folder`), in bytes. A figure stays until it has changed by more than 1 %. Absent
+   * without such a handler, and for keys that are limited to queues or names.
+   */
+  disks: z.array(object({ folder: z.string(), free: z.number(), total: z.number() })).exactOptional(),
   /** Whether this host takes more tasks (`open`) and lazy tasks (`lazy`), and if not, why. Open if absent. */
   gate: object({ open: z.boolean(), lazy: z.boolean(), reason: z.string().exactOptional() }).exactOptional(),
   /** The latest request to the worker. */

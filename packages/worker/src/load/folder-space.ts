@@ -1,28 +1,35 @@
 import { dirname } from 'node:path'
 
-/** Free bytes of the file system that holds a folder, for this user; throws what `fs.statfs` throws. */
-export type FreeBytes = (folder: string) => Promise<number>
+/** The file system that holds a folder, in bytes. */
+export interface DiskSpace {
+  /** For this user. */
+  free: number
+  total: number
+}
+
+/** What is asked of a folder; throws what `fs.statfs` throws. */
+export type AskFolder<Answer> = (folder: string) => Promise<Answer>
 
 /** How long a reading waits for a disk. A hanging network file system must not stop the other measures. */
 const PATIENCE_MS = 500
 
-/** Free space of a few folders. */
-export class FolderSpace {
+/** The space of a few folders. */
+export class FolderSpace<Answer = DiskSpace> {
   readonly #folders: readonly string[]
-  readonly #freeBytes: FreeBytes
-  readonly #known = new Map<string, number>()
+  readonly #spaceOf: AskFolder<Answer>
+  readonly #known = new Map<string, Answer>()
   /** At most one call for each folder, since a call that hangs holds a thread of Node's pool. */
   readonly #asking = new Map<string, Promise<void>>()
 
-  constructor(folders: Iterable<string>, freeBytes: FreeBytes) {
+  constructor(folders: Iterable<string>, spaceOf: AskFolder<Answer>) {
     this.#folders = [...new Set(folders)]
-    this.#freeBytes = freeBytes
+    this.#spaceOf = spaceOf
   }
 
   /**
-   * Free bytes by folder. A folder that doesn't answer in time keeps its last figure. One that can't be read has none.
+   * The space by folder. A folder that doesn't answer in time keeps its last figure. One that can't be read has none.
    */
-  async read(): Promise<ReadonlyMap<string, number>> {
+  async read(): Promise<ReadonlyMap<string, Answer>> {
     if (this.#folders.length === 0) return this.#known
     let timer: NodeJS.Timeout | undefined
     const patience = new Promise<void>((resolve) => {
@@ -36,10 +43,10 @@ export class FolderSpace {
   #ask(folder: string): Promise<void> {
     const asking =
       this.#asking.get(folder) ??
-      freeSpace(folder, this.#freeBytes).then((bytes) => {
+      askAround(folder, this.#spaceOf).then((space) => {
         this.#asking.delete(folder)
-        if (bytes === undefined) this.#known.delete(folder)
-        else this.#known.set(folder, bytes)
+        if (space === undefined) this.#known.delete(folder)
+        else this.#known.set(folder, space)
       })
     this.#asking.set(folder, asking)
     return asking
@@ -47,12 +54,12 @@ export class FolderSpace {
 }
 
 /** Of the folder, or of its nearest existing parent: a handler may create its folder itself. */
-async function freeSpace(folder: string, freeBytes: FreeBytes): Promise<number | undefined> {
+async function askAround<Answer>(folder: string, spaceOf: AskFolder<Answer>): Promise<Answer | undefined> {
   try {
-    return await freeBytes(folder)
+    return await spaceOf(folder)
   } catch (error) {
     const around = dirname(folder)
     const missing = ['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
-    return missing && around !== folder ? freeSpace(around, freeBytes) : undefined
+    return missing && around !== folder ? askAround(around, spaceOf) : undefined
   }
 }

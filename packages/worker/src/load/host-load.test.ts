@@ -17,7 +17,7 @@ function machine(source: Partial<HostSource> = {}) {
       asked.push(path)
       return files[path]
     },
-    freeBytes: async () => 1,
+    diskSpace: async () => ({ free: 1, total: 2 }),
     cpuTimes: () => ({ busy: 0, total: 0 }),
     memory: () => ({ free: 0, total: 0 }),
     now: () => clock.now,
@@ -148,8 +148,8 @@ describe('this machine', () => {
       expect(memory?.left).toBeLessThanOrEqual(1)
       expect(memory?.bytes).toBeGreaterThan(1e6)
     }
-    expect(disks?.get(folder)).toBeGreaterThan(0)
-    expect(disks?.get(later)).toBeGreaterThan(0)
+    expect(disks?.get(folder)?.free).toBeGreaterThan(0)
+    expect(disks?.get(later)).toEqual({ free: expect.any(Number), total: disks?.get(folder)?.total })
   })
 
   test('files that are read at once do not mix', async () => {

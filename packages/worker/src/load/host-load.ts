@@ -1,7 +1,7 @@
 import { open, statfs } from 'node:fs/promises'
 import { cpus, freemem, totalmem } from 'node:os'
 import { type CgroupLimits, cpuSeconds, findLimits, memoryLeftIn, type ReadText } from './cgroup.ts'
-import { FolderSpace, type FreeBytes } from './folder-space.ts'
+import { type AskFolder, type DiskSpace, FolderSpace } from './folder-space.ts'
 import type { LoadReading, MemoryLeft } from './load-gate.ts'
 import { type CpuTimes, parseMeminfo, parseProcStat } from './proc.ts'
 
@@ -9,7 +9,7 @@ import { type CpuTimes, parseMeminfo, parseProcStat } from './proc.ts'
 export interface HostSource {
   platform: NodeJS.Platform
   readText: ReadText
-  freeBytes: FreeBytes
+  diskSpace: AskFolder<DiskSpace>
   /** The figures that Node has without files. */
   cpuTimes(): CpuTimes
   memory(): { free: number; total: number }
@@ -17,7 +17,10 @@ export interface HostSource {
   now(): number
 }
 
-export type HostReading = Pick<LoadReading, 'cpu' | 'memory' | 'disks'>
+export interface HostReading extends Pick<LoadReading, 'cpu' | 'memory'> {
+  /** By folder. */
+  disks?: ReadonlyMap<string, DiskSpace> | undefined
+}
 
 /** Limits can be changed while a process runs, but rarely are. */
 const LIMITS_MS = 30_000
@@ -39,7 +42,7 @@ export class HostLoad {
 
   constructor(folders: Iterable<string> = [], source: HostSource = thisHost()) {
     this.#source = source
-    this.#space = new FolderSpace(folders, source.freeBytes)
+    this.#space = new FolderSpace(folders, source.diskSpace)
   }
 
   /**
@@ -108,9 +111,9 @@ export function thisHost(): HostSource {
   return {
     platform: process.platform,
     readText: smallFileReader(),
-    freeBytes: async (folder) => {
-      const { bavail, bsize } = await statfs(folder)
-      return bavail * bsize
+    diskSpace: async (folder) => {
+      const { bavail, blocks, bsize } = await statfs(folder)
+      return { free: bavail * bsize, total: blocks * bsize }
     },
     cpuTimes: () => {
       const times = { busy: 0, total: 0 }

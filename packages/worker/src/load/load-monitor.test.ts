@@ -30,13 +30,14 @@ function monitored(options: Partial<LoadMonitorOptions> = {}, first: HostReading
 test('a disk that is full is known when start has resolved', async () => {
   const { monitor, onChange } = monitored(
     { folders: [{ folder: '/srv', minFree: '5GB' }] },
-    { ...calm, disks: new Map([['/srv', 1e9]]) },
+    { ...calm, disks: new Map([['/srv', { free: 1e9, total: 4e9 }]]) },
   )
   expect(monitor.allows({ lazy: false, folder: '/srv' })).toBe(true)
   await monitor.start()
   expect(monitor.allows({ lazy: false, folder: '/srv' })).toBe(false)
   expect(monitor.allows({ lazy: true })).toBe(true)
   expect(monitor.gate.reason).toBe('1 GB of disk left in /srv, 5 GB are required')
+  expect(monitor.report().disks).toEqual([{ folder: '/srv', free: 1e9, total: 4e9 }])
   expect(onChange).toHaveBeenCalledOnce()
 })
 

@@ -3,6 +3,8 @@ import type { WorkerRow } from '@taskfleet/protocol'
 import { wholeNumber } from '@taskfleet/protocol/internal'
 import type { Logger } from 'pino'
 import { AutoSlots, type SlotRange } from './auto-slots.ts'
+import { diskReport } from './disk-report.ts'
+import type { DiskSpace } from './folder-space.ts'
 import { HostLoad, type HostReading } from './host-load.ts'
 import { type DiskNeed, type GateState, type GateTask, LoadGate } from './load-gate.ts'
 import { fullThresholds, type LoadThresholds } from './thresholds.ts'
@@ -38,6 +40,8 @@ export interface LoadReport {
   /** Whether any task may start, whether lazy ones may, and why not. With both true, a reason is about a handler's folder. */
   gate: { open: boolean; lazy: boolean; reason?: string }
   slots: number
+  /** Absent if no handler needs a folder. */
+  disks?: NonNullable<WorkerRow['disks']>
 }
 
 /** Takes samples of the machine, and decides which tasks may start and how many may run at once. */
@@ -50,6 +54,8 @@ export class LoadMonitor extends Service {
   readonly #options: LoadMonitorOptions
   readonly #loop: WatchLoop
   #load: WorkerRow['load'] | undefined
+  /** As they are reported. */
+  #disks: WorkerRow['disks'] | undefined
   /** The longest delay of all samples since the last report. */
   #worstDelayMs = 0
   #sampling: Promise<void> | undefined
@@ -114,6 +120,7 @@ export class LoadMonitor extends Service {
       load: { ...load, eventLoopDelayMs },
       gate: { open: all, lazy, ...(reason === undefined ? {} : { reason }) },
       slots: this.slots,
+      ...(this.#disks === undefined ? {} : { disks: this.#disks }),
     }
   }
 
@@ -135,7 +142,10 @@ export class LoadMonitor extends Service {
     }
     this.#worstDelayMs = Math.max(this.#worstDelayMs, load.eventLoopDelayMs)
     const before = this.#outline()
-    const reading = { ...host, eventLoopDelayMs: load.eventLoopDelayMs }
+    const { disks = new Map<string, DiskSpace>() } = host
+    this.#disks = diskReport(this.#disks, disks)
+    const free = new Map([...disks].map(([folder, space]) => [folder, space.free]))
+    const reading = { ...host, disks: free, eventLoopDelayMs: load.eventLoopDelayMs }
     this.#gate.update(reading, performance.now())
     this.#auto?.update({ ...reading, rss: load.rss }, this.#options.running())
     if (this.#outline() !== before) this.#options.onChange?.({ gate: this.gate, slots: this.slots })

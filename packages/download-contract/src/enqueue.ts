@@ -1,4 +1,5 @@
-import { createHash } from 'node:crypto'
+import { sha256 } from '@noble/hashes/sha2.js'
+import { bytesToHex, utf8ToBytes } from '@noble/hashes/utils.js'
 import {
   BatchRefused,
   type EnqueueRequest,
@@ -6,47 +7,52 @@ import {
   type FleetOperations,
   hasEnded,
   namingOf,
+  type QueryRequest,
   STATUSES,
   type TaskRow,
   type TaskStatus,
 } from '@taskfleet/protocol'
 import type { ListedDownload } from './address-list.ts'
 import { DOWNLOAD_ATTEMPTS, type DownloadInput, downloadContract } from './contract.ts'
+import { utf8Length } from './text-bytes.ts'
 
 /** The label by which a task of an address and destination is found, also after its end. */
 const LABEL = 'download'
 /** How many tasks are stored by one request, all or none. A gateway's socket takes messages up to 1 MiB. */
 const TASKS_AT_A_TIME = 500
 const BYTES_AT_A_TIME = 512 * 1024
-/** How often a portion is sent again because another command stores the same at this moment. */
+/** How often a portion is sent again because somebody else stores the same at this moment. */
 const MOST_RACES = 3
 /** How many addresses are looked up by one query, and how many tasks it may find: an address has one for each `--again`. */
 const LOOKED_UP = 50
 const FOUND = 1_000
 
+/** A download that has a task. */
 export interface StoredDownload {
-  /** Undefined if another command has just stored it, and this one may not read tasks. */
+  /** Undefined if somebody else has just stored it, and this key may not read tasks. */
   id?: string
   title: string
   status?: TaskStatus
-  /** Whether this command has stored it. */
+  /** Whether this call has stored it. */
   fresh: boolean
+  /** No live worker has a handler for it in its queue yet. */
   served?: false
 }
 
-export interface Wish {
+/** How the tasks of a list are stored. */
+export interface DownloadWish {
   queue: string
+  /** 1 to 10, higher first. */
   priority: number
   /** Whether to store what is there already. */
   again: boolean
 }
 
-/** Reads tasks. @throws {FleetError} `FORBIDDEN` for a key that may only store tasks */
-export type FindTasks = (query: {
-  filter: Record<string, unknown>
-  fields: string[]
-  limit: number
-}) => Promise<TaskRow[]>
+/** What a fleet has. */
+export interface TaskReader {
+  /** The tasks that match. @throws {FleetError} `FORBIDDEN` for a key that may only store tasks */
+  rows(query: QueryRequest & { collection: 'tasks' }): Promise<TaskRow[]>
+}
 
 interface Wanted extends ListedDownload {
   /** The same for the same address, destination and queue. */
@@ -62,13 +68,13 @@ interface Wanted extends ListedDownload {
  * @throws {FleetError} with the place in the list; `UNKNOWN_OUTCOME` and other errors of the fleet. The same call again stores the rest.
  */
 export async function enqueueDownloads(
-  { tasks }: FleetOperations,
-  find: FindTasks,
+  { tasks }: { tasks: Pick<FleetOperations['tasks'], 'enqueueMany'> },
+  view: TaskReader,
   downloads: readonly ListedDownload[],
-  wish: Wish,
+  wish: DownloadWish,
 ): Promise<StoredDownload[]> {
   const wanted = [...new Map(downloads.map((one) => asked(one, wish)).map((one) => [one.digest, one])).values()]
-  const done = wish.again ? new Map<string, StoredDownload>() : await thereAlready(find, wanted, wish.queue)
+  const done = wish.again ? new Map<string, StoredDownload>() : await thereAlready(view, wanted, wish.queue)
   const missing = wanted.filter(({ digest }) => !done.has(digest))
   for (const portion of portions(missing)) {
     const left = [...portion]
@@ -81,7 +87,7 @@ export async function enqueueDownloads(
         }
         break
       } catch (error) {
-        // Another command was faster with some of them. Without its entries, the next look finds them.
+        // Somebody else was faster with some of them. Without its entries, the next look finds them.
         if (error instanceof FleetError && error.code === 'KEY_EXISTS' && tries <= MOST_RACES) {
           if (!(error instanceof BatchRefused)) continue
         }
@@ -94,7 +100,7 @@ export async function enqueueDownloads(
   return wanted.map(({ digest }) => done.get(digest)!)
 }
 
-function asked({ input, where }: ListedDownload, { queue, priority, again }: Wish): Wanted {
+function asked({ input, where }: ListedDownload, { queue, priority, again }: DownloadWish): Wanted {
   const { name, version } = downloadContract
   const digest = digestOf(input, queue)
   const naming = namingOf(downloadContract, input, { labels: { [LABEL]: digest } })
@@ -105,12 +111,13 @@ function asked({ input, where }: ListedDownload, { queue, priority, again }: Wis
 
 function digestOf({ url, folder = '', file = '' }: DownloadInput, queue: string): string {
   const parts = [queue, new URL(url).href, folder.replace(/\/$/, ''), file]
-  return createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, 24)
+  // Not `node:crypto`, and not `crypto.subtle`, which browsers have only on pages by https.
+  return bytesToHex(sha256(utf8ToBytes(JSON.stringify(parts)))).slice(0, 24)
 }
 
 /** The tasks that make a new one unnecessary, by their digests. */
 async function thereAlready(
-  find: FindTasks,
+  view: TaskReader,
   wanted: readonly Wanted[],
   queue: string,
 ): Promise<Map<string, StoredDownload>> {
@@ -123,11 +130,13 @@ async function thereAlready(
       ...{ name: downloadContract.name, queue, status: { $in: statuses } },
     }
     const fields = ['status', 'labels']
-    const rows = await find({ filter, fields, limit: FOUND }).catch((error: unknown): TaskRow[] => {
-      // A key that may only store tasks: its open tasks have keys.
-      if (error instanceof FleetError && error.code === 'FORBIDDEN') return []
-      throw error
-    })
+    const rows = await view
+      .rows({ collection: 'tasks', filter, fields, limit: FOUND })
+      .catch((error: unknown): TaskRow[] => {
+        // A key that may only store tasks: its open tasks have keys.
+        if (error instanceof FleetError && error.code === 'FORBIDDEN') return []
+        throw error
+      })
     for (const { _id, status, labels } of rows) {
       const one = portion.get(labels?.[LABEL] ?? '')
       if (one === undefined || (there.has(one.digest) && hasEnded(status))) continue
@@ -141,7 +150,7 @@ function* portions(wanted: readonly Wanted[]): Generator<Wanted[]> {
   let portion: Wanted[] = []
   let bytes = 0
   for (const one of wanted) {
-    const more = Buffer.byteLength(JSON.stringify(one.request))
+    const more = utf8Length(JSON.stringify(one.request))
     if (portion.length > 0 && (portion.length === TASKS_AT_A_TIME || bytes + more > BYTES_AT_A_TIME)) {
       yield portion
       ;[portion, bytes] = [[], 0]

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { readAddressList } from './lists.ts'
+import { parseAddressList, readAddressList } from './address-list.ts'
 
 const inputs = (text: string) => readAddressList(text, 'list.txt').map(({ input }) => input)
 const refusal = (text: string): string => {
@@ -75,6 +75,28 @@ describe('a list of addresses', () => {
     const refused = refusal(text)
     expect(refused).toContain(`BAD_INPUT list.txt:${line}: `)
     expect(refused).toContain(why)
+  })
+
+  test('has every bad line named, each with its own reason', () => {
+    const text = [
+      'ftp://a.example/1',
+      '  out=..',
+      '  nonsense=1',
+      'https://a.example/2',
+      '  dir=/srv',
+      '  out=x',
+      'https://a.example/3',
+      'magnet:?xt=1',
+    ].join('\n')
+    const { downloads, bad } = parseAddressList(text, 'list.txt')
+    expect(bad.map(({ line, error }) => [line, error.code])).toEqual([
+      [1, 'BAD_INPUT'],
+      [3, 'BAD_INPUT'],
+      [5, 'BAD_INPUT'],
+      [8, 'BAD_INPUT'],
+    ])
+    expect(downloads.map(({ where }) => where)).toEqual(['list.txt:1', 'list.txt:4', 'list.txt:7', 'list.txt:8'])
+    expect(parseAddressList('  out=x', 'list.txt').bad[0]!.error.message).toContain('there is no address above it')
   })
 
   test('never repeats an address in an error, since it may hold a secret', () => {

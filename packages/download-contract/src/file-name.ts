@@ -1,4 +1,5 @@
 import { UnrecoverableError } from '@taskfleet/protocol'
+import { utf8Length } from './text-bytes.ts'
 
 /** Room is left for the task's id, a lease and an ending: part files stand beside the file, and 255 bytes is the limit. */
 const LONGEST = 160
@@ -48,7 +49,7 @@ function whyBad(name: string): string | undefined {
   if (/^\s|[\s.]$/.test(name)) return 'starts or ends with a character that some systems drop'
   if (RESERVED.test(name)) return 'is a device on some systems'
   if (OURS.test(name)) return 'has an ending that downloads in progress use'
-  if (Buffer.byteLength(name) > LONGEST) return `is longer than ${LONGEST} bytes`
+  if (utf8Length(name) > LONGEST) return `is longer than ${LONGEST} bytes`
   return undefined
 }
 
@@ -112,7 +113,6 @@ export function isNumbered(file: string, name: string): boolean {
 /** As much of `stem` as leaves room for what follows. */
 export function shortened(stem: string, rest: string): string {
   let short = stem
-  while (short !== '' && Buffer.byteLength(short) + Buffer.byteLength(rest) > LONGEST)
-    short = [...short].slice(0, -1).join('')
+  while (short !== '' && utf8Length(short) + utf8Length(rest) > LONGEST) short = [...short].slice(0, -1).join('')
   return short
 }

@@ -20,36 +20,66 @@ const OPTIONS: Readonly<Record<string, (value: string) => Partial<DownloadInput>
   'all-proxy': (proxy) => ({ proxy }),
 }
 
+/** A line that can't be used. */
+export interface BadLine {
+  /** From 1. */
+  line: number
+  /** Why, with its code. */
+  error: FleetError
+}
+
+/** What a list names, and what is wrong with it. */
+export interface AddressList {
+  downloads: ListedDownload[]
+  bad: BadLine[]
+}
+
 /**
  * Reads a list with an address in each line. Blank lines and lines that begin with `#` are ignored. Tabs separate addresses of the same file. As in
  * input files of aria2, indented lines below an address are its options: `out=NAME`, `dir=FOLDER`, `checksum=sha-256=…`, `header=Name: value`,
  * `referer=…`, `user-agent=…` and `all-proxy=…`.
  *
  * @param name the file's name, for messages
+ * @returns also every bad line. Of an address whose line, or one of whose options is bad, later options are only checked by themselves.
+ */
+export function parseAddressList(text: string, name: string): AddressList {
+  const downloads: ListedDownload[] = []
+  const bad: BadLine[] = []
+  /** Whether what the last address has so far is good. */
+  let good = false
+  for (const [index, line] of text
+    .replace(/^\ufeff/, '')
+    .split(/\r\n|\n|\r/)
+    .entries()) {
+    const said = line.trim()
+    if (said === '' || said.startsWith('#')) continue
+    const isAddress = !/^\s/.test(line)
+    if (isAddress) downloads.push({ input: addressesOf(said), where: `${name}:${index + 1}` })
+    const input = downloads.at(-1)?.input
+    try {
+      if (!isAddress) addOption(input, said)
+      if (input !== undefined && (isAddress || good)) checkDownloadInput(input)
+      if (isAddress) good = true
+    } catch (error) {
+      if (!(error instanceof FleetError)) throw error
+      good = false
+      bad.push({ line: index + 1, error })
+    }
+  }
+  return { downloads, bad }
+}
+
+/**
+ * As `parseAddressList`, for lists that are used as a whole or not at all.
+ *
  * @throws {FleetError} `BAD_INPUT` with file and line, for the first bad line
  */
 export function readAddressList(text: string, name: string): ListedDownload[] {
-  const listed: ListedDownload[] = []
-  /** The line that is read, for messages. */
-  let where = name
-  try {
-    for (const [index, line] of text
-      .replace(/^\ufeff/, '')
-      .split(/\r\n|\n|\r/)
-      .entries()) {
-      const here = `${name}:${index + 1}`
-      const said = line.trim()
-      if (said === '' || said.startsWith('#')) continue
-      where = here
-      if (!/^\s/.test(line)) listed.push({ input: addressesOf(said), where: here })
-      else addOption(listed.at(-1)?.input, said)
-      checkDownloadInput(listed.at(-1)!.input)
-    }
-  } catch (error) {
-    if (!(error instanceof FleetError)) throw error
-    throw new FleetError('BAD_INPUT', `${where}: ${error.message}`, { field: where, cause: error })
-  }
-  return listed
+  const { downloads, bad } = parseAddressList(text, name)
+  const [first] = bad
+  if (first === undefined) return downloads
+  const where = `${name}:${first.line}`
+  throw new FleetError('BAD_INPUT', `${where}: ${first.error.message}`, { field: where, cause: first.error })
 }
 
 function addressesOf(line: string): DownloadInput {

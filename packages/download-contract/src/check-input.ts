@@ -1,5 +1,5 @@
 import { FleetError } from '@taskfleet/protocol'
-import { readChecksum } from './checksums.ts'
+import { readChecksum } from './checksum-text.ts'
 import { type DownloadInput, downloadInput } from './contract.ts'
 import { checkedFolder, checkedName } from './file-name.ts'
 import { whyBadHeader } from './header-rules.ts'
