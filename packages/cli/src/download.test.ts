@@ -99,6 +99,23 @@ describe('taskfleet download', () => {
     expect(tasks[0]!.labels).toMatchObject({ origin: new URL(server.url).host })
   })
 
+  test('sends a secret of the worker in a header, and stores its name only', async () => {
+    const queue = ownQueue()
+    const given = ['download', at(`b.iso?${queue}`), '--folder', queue, '--queue', queue]
+    await here(...given, '--secret-header', 'Authorization: mirror-token')
+    const [task] = await stored(queue)
+    expect(task!.input).toMatchObject({ headers: { Authorization: { secret: 'mirror-token' } } })
+    const secrets = (name: string) => (name === 'mirror-token' ? 'Bearer s3cret' : undefined)
+    const tasks = [defineTask(downloadDefinition({ root: folder, allowPrivate: true }))]
+    await fleet.runner({ queue, secrets, tasks })
+    const ended = await fleet.ended(task!._id)
+    expect(ended).toMatchObject({ status: 'completed' })
+    expect(JSON.stringify(ended)).not.toContain('s3cret')
+    expect(server.served('b.iso').headers.map(({ authorization }) => authorization)).toContain('Bearer s3cret')
+    const bad = await here(...given, '--secret-header', 'Authorization')
+    expect([bad.code, bad.err]).toEqual([2, expect.stringContaining("written as 'Name: value'")])
+  })
+
   test('reads a list from stdin', async () => {
     const queue = ownQueue()
     const child = start(['download', '-i', '-', '--queue', queue], {}, ['pipe', 'pipe', 'pipe'])

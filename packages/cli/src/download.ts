@@ -20,6 +20,7 @@ interface DownloadCommand extends CommonOptions {
   checksum?: string
   checksumFile?: boolean
   header?: string[]
+  secretHeader?: string[]
   proxy?: string
   maxBytes?: number
   queue: string
@@ -48,6 +49,11 @@ export function downloadCommand({ json, act, print }: CommandKit): void {
     .option('--checksum <checksum>', 'what the file must have, for one address: sha-256:…, sha-512:…, sha-1:… or md5:…')
     .option('--checksum-file', 'write FILE.sha256 beside each file, for sha256sum -c')
     .option('--header <header>', "a header, such as 'Referer: https://a.example/'; may be repeated", repeated)
+    .option(
+      '--secret-header <header>',
+      "a header whose value is a secret of the workers, as 'Authorization: NAME'; may be repeated",
+      repeated,
+    )
     .option('--proxy <url>', "an http: or https: proxy instead of the worker's, or direct")
     .option('--max-bytes <size>', 'fail above this size, such as 500000, 700M or 4G', parseSize)
     .option('--queue <name>', 'the queue of the tasks', 'default')
@@ -84,7 +90,7 @@ async function download(urls: readonly string[], options: DownloadCommand, print
 
 /** Everything that is to be downloaded, checked. @throws {FleetError} `BAD_REQUEST`, `BAD_INPUT`, `TOO_MANY_TASKS` */
 async function listed(urls: readonly string[], options: DownloadCommand): Promise<ListedDownload[]> {
-  const { out, folder, expect, checksum, checksumFile, header = [], proxy, maxBytes } = options
+  const { out, folder, expect, checksum, checksumFile, header = [], secretHeader = [], proxy, maxBytes } = options
   const after = checksumFile === true ? { checksumFile } : undefined
   const { addHeader, checkListed, requireFew } = await import('@taskfleet/downloads/lists')
   const downloads = urls.map((url, index) => ({ input: { url }, where: `address ${index + 1}` }) as ListedDownload)
@@ -98,6 +104,12 @@ async function listed(urls: readonly string[], options: DownloadCommand): Promis
   }
   const common: DownloadInput = { url: '' }
   for (const one of header) addHeader(common, one)
+  const named: DownloadInput = { url: '' }
+  for (const one of secretHeader) addHeader(named, one)
+  for (const [name, secret] of Object.entries(named.headers ?? {})) {
+    // Workers put the value in its place.
+    common.headers = { ...common.headers, [name]: { secret } as unknown as string }
+  }
   const { headers } = common
   return downloads.map(({ input: own, where }) => {
     const input: DownloadInput = {

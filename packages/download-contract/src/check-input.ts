@@ -6,7 +6,7 @@ import { whyBadHeader } from './header-rules.ts'
 import { checkedTemplate, isTemplate } from './name-template.ts'
 
 /**
- * Checks an input as far as that is possible without a worker. A message never has the address itself, which may hold a secret.
+ * Checks an input as far as that is possible without a worker. The value of a header may be `{ secret: 'name' }`. A message never has the address itself, which may hold a secret.
  *
  * @throws {FleetError} `BAD_INPUT`
  */
@@ -35,7 +35,21 @@ export function checkListed<Listed extends { input: DownloadInput; where: string
   }
 }
 
-function whyBadInput(input: DownloadInput): string | undefined {
+/** The input with another text in place of each header's secret, which only workers know. */
+function withoutSecrets(input: DownloadInput): DownloadInput {
+  if (input.headers === undefined) return input
+  const known = Object.entries(input.headers).map(([name, value]) => [name, isSecret(value) ? 'secret' : value])
+  return { ...input, headers: Object.fromEntries(known) as Record<string, string> }
+}
+
+const isSecret = (value: unknown): boolean =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.keys(value).join() === 'secret' &&
+  typeof (value as { secret: unknown }).secret === 'string'
+
+function whyBadInput(asked: DownloadInput): string | undefined {
+  const input = withoutSecrets(asked)
   const { url, mirrors = [], file, folder, checksum, headers = {}, after } = input
   for (const address of [url, ...mirrors, ...(after?.webhook === undefined ? [] : [after.webhook])]) {
     const wrong = whyBadAddress(address)
