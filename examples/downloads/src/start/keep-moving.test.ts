@@ -21,6 +21,7 @@ test('a few downloads run while somebody watches, and another one follows each',
     watching = true
     await vi.waitUntil(async () => (await posted()).length === 3, { timeout: 60_000 })
     const [first] = await posted()
+    expect(first!.labels).toMatchObject({ origin: new URL(files.url).host })
     expect(first).toMatchObject({ title: expect.stringMatching(/\.\w+$/), input: { expect: 'overwrite' } })
     await fleet.fleet.as().tasks.cancel({ ids: [first!._id.toHexString()] })
     await vi.waitUntil(async () => (await posted()).length === 4, { timeout: 60_000 })

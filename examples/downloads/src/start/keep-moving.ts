@@ -63,8 +63,9 @@ export async function keepMoving({
 
   async function post(file: string): Promise<void> {
     const rate = Math.round(size(file, scale) / FILES[file]!.seconds)
+    const labels = { ...LABEL, origin: new URL(files.url).host }
     const input = { url: `${files.url}/${file}?rate=${rate}`, file, expect: 'overwrite' }
-    await client.enqueue({ name: 'download', input, title: file, labels: LABEL })
+    await client.enqueue({ name: 'download', input, title: file, labels })
     open.add(file)
   }
 }
