@@ -14,16 +14,14 @@ export class Places {
   readonly #log: Logger
   /** By the names of the handlers. */
   readonly affinities = new Map<string, Affinity>()
+  /** The places themselves, each once. */
+  all: readonly string[] = []
   #keepsSlots = false
   #looking: WatchLoop | undefined
 
   constructor(factories: Iterable<TaskFactory>, log: Logger) {
     this.#factories = [...factories]
     this.#log = log
-  }
-
-  get all(): string[] {
-    return [...new Set([...this.affinities.values()].map(({ place }) => place))]
   }
 
   /** Asks each handler for its place. A handler that can't tell it has none, and its tasks go on anywhere. */
@@ -38,6 +36,7 @@ export class Places {
         this.#log.warn({ err: asError(error), name }, 'the place of a handler is not known: its tasks go on anywhere')
       }
     }
+    this.all = [...new Set([...this.affinities.values()].map(({ place }) => place))]
   }
 
   /**
@@ -48,7 +47,12 @@ export class Places {
     if (this.affinities.size === 0) return
     const until = performance.now() + forMs
     const names = [...this.affinities.keys()]
-    const before = { status: 'running' as const, host: name, name: { $in: names }, 'affinity.place': { $in: this.all } }
+    const before = {
+      status: 'running' as const,
+      host: name,
+      name: { $in: names },
+      'affinity.place': { $in: [...this.all] },
+    }
     const look = async (): Promise<number | undefined> => {
       const kept = this.#keepsSlots
       this.#keepsSlots = performance.now() < until && (await fleet.tasks.countDocuments(before, { limit: 1 })) > 0
