@@ -26,7 +26,7 @@ test('each folder has an id of its own', async () => {
   }
 })
 
-test('a damaged id and a missing folder are told', async () => {
+test('a damaged id and a missing folder give clear errors', async () => {
   await writeFile(join(folder, '.taskfleet-disk'), 'x')
   await expect(diskId(folder)).rejects.toThrow(/is no id of a disk: remove it/)
   await expect(diskId(join(folder, 'nothing'))).rejects.toMatchObject({ code: 'NO_ROOT' })

@@ -44,7 +44,7 @@ test('a task waits for a worker at the place of its checkpoint, and starts there
   expect(await fleet.ended(_id)).toMatchObject({ status: 'completed', host: 'fra-2', output: { place: 'disk-a' } })
 })
 
-test('another worker at that place hears of it', async () => {
+test('another worker at that place starts it without a query', async () => {
   const queue = ownQueue()
   const holder = await fleet.runner({ queue, name: 'fra-1', tasks: [copier('disk-a')] })
   const { _id } = await fleet.fleet.enqueue(copier('any'), {}, { queue })

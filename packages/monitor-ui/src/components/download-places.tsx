@@ -8,6 +8,7 @@ import { visibleLine } from '../view/text.ts'
 import { Foreign } from './foreign.tsx'
 import { HostLink } from './host-link.tsx'
 import { HostState } from './host-state.tsx'
+import { OriginLink } from './origin-link.tsx'
 import { type Column, Table } from './table.tsx'
 
 const SHOWN_ORIGINS = 50
@@ -51,13 +52,7 @@ export function DownloadOrigins({ lines, range, cut }: OriginsProps) {
         origin === undefined ? (
           <span className="text-dim">not known yet</span>
         ) : (
-          <Link
-            to="/tasks"
-            search={{ name: DOWNLOAD, q: originSearch(origin) }}
-            className="font-medium hover:underline"
-          >
-            <Foreign text={origin} max={80} />
-          </Link>
+          <OriginLink origin={origin} className="font-medium" />
         ),
     },
     count('Running', 'running', ['running']),

@@ -1,8 +1,6 @@
 import { Link } from '@tanstack/react-router'
 import type { TaskRow, WorkerRow } from '@taskfleet/protocol'
 import { ChevronDown, RotateCcw } from 'lucide-react'
-import { DOWNLOAD } from '../view/download-task.ts'
-import { originSearch } from '../view/downloads.ts'
 import { formatAge } from '../view/format.ts'
 import { hostOf } from '../view/task-columns.ts'
 import { taskTitle } from '../view/task-title.ts'
@@ -11,6 +9,7 @@ import { ErrorText } from './error-text.tsx'
 import { Foreign } from './foreign.tsx'
 import { HostLink } from './host-link.tsx'
 import { IconButton } from './icon-button.tsx'
+import { OriginLink } from './origin-link.tsx'
 import { Segments } from './segments.tsx'
 import { SlotRow } from './slot-row.tsx'
 import { StatusBadge } from './status-badge.tsx'
@@ -35,7 +34,7 @@ export function RunningDownload({ task, worker, open, onToggle }: RunningProps) 
             on <HostLink name={host} className="min-w-0 truncate" />
           </span>
         )}
-        <OriginLink task={task} />
+        <From task={task} />
         <button
           type="button"
           aria-expanded={open}
@@ -56,19 +55,13 @@ export function RunningDownload({ task, worker, open, onToggle }: RunningProps) 
   )
 }
 
-function OriginLink({ task: { labels } }: { task: TaskRow }) {
+function From({ task: { labels } }: { task: TaskRow }) {
   const origin = labels?.origin
   if (origin === undefined) return null
   return (
     <span className="flex min-w-0 gap-1 whitespace-nowrap">
       from
-      <Link
-        to="/tasks"
-        search={{ name: DOWNLOAD, q: originSearch(origin) }}
-        className="min-w-0 truncate hover:underline"
-      >
-        <Foreign text={origin} max={80} />
-      </Link>
+      <OriginLink origin={origin} className="min-w-0 truncate" />
     </span>
   )
 }

@@ -286,7 +286,7 @@ describe('a list of addresses', () => {
     expect((await list()).value).toBe('https://a.example/1.iso')
   })
 
-  it('is not asked for from a key that may not write, which is told why', async () => {
+  it('shows a key that may not write the reason instead of the form', async () => {
     fleet.welcome = { ...fleet.welcome, scopes: ['read'] }
     fleet.put(aTask.failed({ title: 'gone.iso' }, Date.now()))
     await renderMonitor(fleet, '/downloads')
